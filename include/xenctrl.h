@@ -474,7 +474,7 @@ int xc_domain_get_pod_target(xc_interface *xch, uint32_t domid, uint64_t *tot_pa
 /* Copies one page to, or zeroes num pages of, guest memory. */
 int xc_copy_to_domain_page(xc_interface *xch, uint32_t domid, unsigned long dst_pfn,
                            const char *src_page);
-return xc_clear_domain_pages(xch, domid, dst_pfn, 1);
+int xc_clear_domain_pages(xc_interface *xch, uint32_t domid, unsigned long dst_pfn, int num);
 static inline int xc_clear_domain_page(xc_interface *xch, uint32_t domid, unsigned long dst_pfn)
 {
     return xc_clear_domain_pages(xch, domid, dst_pfn, 1);
