@@ -96,9 +96,13 @@ enum kl_xen_layout {
  * an event for this port. send is what the guest's EVTCHNOP_send adds 1 to.
  */
 enum kl_port_kind { KL_PORT_CLOSED, KL_PORT_UNBOUND, KL_PORT_INTERDOMAIN, KL_PORT_VIRQ, KL_PORT_IPI, KL_PORT_XEN };
-struct kl_port { struct kl_hdr h; uint32_t port, kind, vcpu, virq; };
+struct kl_port { struct kl_hdr h; uint32_t port, kind, vcpu, virq, seq, reserved; };
 /*
- * fds: UNBOUND and INTERDOMAIN recv, send; VIRQ recv if the core raises it (global VIRQs), none for
+ * seq: updates of one port may travel on different sockets (a vCPU's own close, a peer's close), so
+ * each carries a number that grows per domain; one that is older ((int32_t)(seq - last) <= 0) than
+ * the last applied to that port is dropped (its fds closed).
+ *
+ * fds: INTERDOMAIN recv, send; UNBOUND none (a send on it is dropped, as in Xen); VIRQ recv if the core raises it (global VIRQs), none for
  * VIRQ_TIMER and VIRQ_DEBUG (raised by the process); IPI none; XEN (consumed by the core) send only.
  * A second KL_PORT for an open port replaces kind and vcpu and, when it carries fds, the fds.
  */
