@@ -262,7 +262,9 @@ struct xen_mc {
         xen_mc_physcpuinfo_t mc_physcpuinfo;
         xen_mc_msrinject_t mc_msrinject;
         xen_mc_mceinject_t mc_mceinject;
+#if defined(__XEN__) || defined(__XEN_TOOLS__)
         xen_mc_inject_v2_t mc_inject_v2;
+#endif
     } u;
 };
 typedef struct xen_mc xen_mc_t;

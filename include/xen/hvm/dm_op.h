@@ -9,6 +9,11 @@
 #include "../xen.h"
 #include "../event_channel.h"
 
+/* xen.h defines it for tools only; on x86-64 every uint64_t is aligned. */
+#ifndef uint64_aligned_t
+#define uint64_aligned_t uint64_t
+#endif
+
 typedef uint16_t ioservid_t;
 
 #define XEN_DMOP_create_ioreq_server 1

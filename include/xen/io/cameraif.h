@@ -224,6 +224,6 @@ struct xencamera_event_page {
 #define XENCAMERA_IN_RING_LEN     (XENCAMERA_IN_RING_SIZE / sizeof(struct xencamera_evt))
 
 #define XENCAMERA_IN_RING(page) ((struct xencamera_evt *)((char *)(page) + XENCAMERA_IN_RING_OFFS))
-#define XENCAMERA_IN_RING_REF(page, idx) (XENCAMERA_IN_RING((page))[(idx)%XENCAMERA_IN_RING_LEN])
+#define XENCAMERA_IN_RING_REF(page, idx) (XENCAMERA_IN_RING((page))[(idx) % XENCAMERA_IN_RING_LEN])
 
 #endif /* __XEN_PUBLIC_IO_CAMERAIF_H__ */

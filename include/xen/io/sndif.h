@@ -196,6 +196,6 @@ struct xensnd_event_page {
 #define XENSND_IN_RING_LEN     (XENSND_IN_RING_SIZE / sizeof(struct xensnd_evt))
 
 #define XENSND_IN_RING(page) ((struct xensnd_evt *)((char *)(page) + XENSND_IN_RING_OFFS))
-#define XENSND_IN_RING_REF(page, idx) (XENSND_IN_RING((page))[(idx)%XENSND_IN_RING_LEN])
+#define XENSND_IN_RING_REF(page, idx) (XENSND_IN_RING((page))[(idx) % XENSND_IN_RING_LEN])
 
 #endif /* __XEN_PUBLIC_IO_SNDIF_H__ */
