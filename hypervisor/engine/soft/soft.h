@@ -170,13 +170,29 @@ struct soft_jcache { uint64_t key; struct soft_block *blk; };
 
 /* ---------------------------------------------------------------- floating point state (x87*.c, sse*.c) */
 
+/*
+ * The x87 registers live in the host's x87 unit while `live` is set (many x87 instructions in a
+ * row then run at the host's speed), else in this image. soft_fp_sync() brings them home. The
+ * first 512 bytes are an FXSAVE64 image: st[] is relative to TOP, ftw is abridged.
+ */
 struct soft_x87 {
-    struct { uint64_t m; uint16_t se; } r[8] __attribute__((aligned(16))); /* physical registers */
     uint16_t fcw, fsw;             /* fsw includes TOP */
-    uint8_t  ftw;                  /* abridged as in FXSAVE: bit n set = physical register n in use */
-    uint16_t fop;
-    uint16_t fcs, fds;
-    uint64_t fip, fdp;
+    uint8_t  ftw, reserved;
+    uint16_t host_fop;
+    uint64_t host_fip, host_fdp;
+    uint32_t host_mxcsr, host_mask;
+    struct { uint64_t m; uint16_t se, pad[3]; } st[8];
+    uint8_t  room[352];            /* FXSAVE's XMM part; v->xmm is what counts */
+    uint64_t fip, fdp;             /* the guest's last x87 instruction and operand */
+    uint16_t fop, fcs, fds;
+    bool     live;
+} __attribute__((aligned(64)));
+
+/* soft_vcpu.mxcsr_live: where the guest's MXCSR is. */
+enum {
+    SOFT_MXCSR_HOME = 0,           /* in v->mxcsr; the host's is at its default */
+    SOFT_MXCSR_LIVE,               /* in the host's register, all exceptions masked there as in the guest */
+    SOFT_MXCSR_UNMASKED,           /* in v->mxcsr; the guest unmasked some exception: slow path */
 };
 
 /* ---------------------------------------------------------------- the vCPU */
@@ -218,7 +234,7 @@ struct soft_vcpu {
 
     /* FP: the guest's, not the host's. */
     __m128i xmm[16];
-    uint32_t mxcsr;
+    uint32_t mxcsr, mxcsr_live;
     struct soft_x87 x87;
 
     struct engine_segment seg[ENGINE_NR_SREGS], tr, ldtr;
@@ -322,8 +338,11 @@ static inline void soft_x87(struct soft_vcpu *v, const struct soft_op *op)
  */
 soft_fn fp_lookup(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
                   struct soft_op *out);
+/* Brings the guest's x87 registers and MXCSR home from the host's registers and gives the host its
+ * defaults: before run() returns, and before a callback into the machine. */
+void soft_fp_sync(struct soft_vcpu *v);
 void soft_fp_reset(struct soft_vcpu *v);                          /* power-on state */
-void soft_fp_save(const struct soft_vcpu *v, uint8_t fx[512]);    /* FXSAVE64 image */
+void soft_fp_save(const struct soft_vcpu *v, uint8_t fx[512]);    /* FXSAVE64 image; after sync */
 int  soft_fp_load(struct soft_vcpu *v, const uint8_t fx[512]);    /* -1: reserved MXCSR bits */
 
 #include "hypervisor/engine/soft/mem.h"
