@@ -143,6 +143,8 @@ struct engine_ops {
     /* Cheap accessors on the vCPU's thread, also inside callbacks. */
     unsigned (*cpl)(struct engine_vcpu *v);
     uint64_t (*rip)(struct engine_vcpu *v);
+    /* Width of the code being run: 16, 32 or 64 (CS.L in long mode, else CS.D); decides a hypercall's ABI. */
+    unsigned (*mode)(struct engine_vcpu *v);
     /* For the core's walk of guest page tables on forwarded hypercalls. */
     void (*paging)(struct engine_vcpu *v, uint64_t *cr0, uint64_t *cr3, uint64_t *cr4, uint64_t *efer);
     /* Guest linear memory with the vCPU's present paging, supervisor rights. Returns bytes done
