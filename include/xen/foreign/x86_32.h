@@ -133,6 +133,7 @@ struct arch_vcpu_info_x86_32 {
 };
 typedef struct arch_vcpu_info_x86_32 arch_vcpu_info_x86_32_t;
 
+/* i386 aligns 64-bit integers to 4 bytes only. */
 struct vcpu_time_info_x86_32 {
     uint32_t version;
     uint32_t pad0;
@@ -142,7 +143,7 @@ struct vcpu_time_info_x86_32 {
     int8_t tsc_shift;
     uint8_t flags;
     uint8_t pad1[2];
-};
+} __attribute__((packed, aligned(4)));
 typedef struct vcpu_time_info_x86_32 vcpu_time_info_x86_32_t;
 
 struct vcpu_info_x86_32 {
