@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xl info and xl dmesg: the host and its core.
+ */
+#include "xl/xl.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include <xenhypfs.h>
+
+/* Prints `name : value`, or only the value when the user asked for this field. */
+static void field(const char *only, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void field(const char *only, const char *name, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (only && strcmp(only, name)) {
+        return;
+    }
+    if (!only) {
+        printf("%-23s: ", name);
+    }
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    putchar('\n');
+}
+
+static void info_host(const char *only)
+{
+    struct utsname u;
+
+    if (!uname(&u)) {
+        field(only, "host", "%s", u.nodename);
+        field(only, "release", "%s", u.release);
+        field(only, "version", "%s", u.version);
+        field(only, "machine", "%s", u.machine);
+    }
+}
+
+static void info_physical(struct xl *xl, const char *only, unsigned page_size)
+{
+    libxl_physinfo p;
+    libxl_bitmap cpus;
+    unsigned long per_mib = (1ul << 20) / page_size;
+    unsigned unpooled = 0;
+
+    libxl_physinfo_init(&p);
+    if (libxl_get_physinfo(xl->ctx, &p)) {
+        xl_error("the core does not say what the host has");
+        goto out;
+    }
+    field(only, "nr_cpus", "%u", p.nr_cpus);
+    field(only, "max_cpu_id", "%u", p.max_cpu_id);
+    field(only, "nr_nodes", "%u", p.nr_nodes);
+    field(only, "cores_per_socket", "%u", p.cores_per_socket);
+    field(only, "threads_per_core", "%u", p.threads_per_core);
+    field(only, "cpu_mhz", "%u.%03u", p.cpu_khz / 1000, p.cpu_khz % 1000);
+    field(only, "hw_caps", "%08x:%08x:%08x:%08x:%08x:%08x:%08x:%08x", p.hw_cap[0], p.hw_cap[1], p.hw_cap[2],
+          p.hw_cap[3], p.hw_cap[4], p.hw_cap[5], p.hw_cap[6], p.hw_cap[7]);
+    field(only, "virt_caps", "%s%s%s%s%s%s%s", p.cap_pv ? "pv " : "", p.cap_hvm ? "hvm " : "",
+          p.cap_hvm && p.cap_hvm_directio ? "hvm_directio " : "", p.cap_hap ? "hap " : "",
+          p.cap_shadow ? "shadow " : "", p.cap_gnttab_v1 ? "gnttab-v1 " : "", p.cap_gnttab_v2 ? "gnttab-v2" : "");
+    field(only, "total_memory", "%lu", (unsigned long)p.total_pages / per_mib);
+    field(only, "free_memory", "%lu", (unsigned long)(p.free_pages - p.outstanding_pages) / per_mib);
+    field(only, "sharing_freed_memory", "%lu", (unsigned long)p.sharing_freed_pages / per_mib);
+    field(only, "sharing_used_memory", "%lu", (unsigned long)p.sharing_used_frames / per_mib);
+    field(only, "outstanding_claims", "%lu", (unsigned long)p.outstanding_pages / per_mib);
+    libxl_bitmap_init(&cpus);
+    if (!libxl_get_freecpus(xl->ctx, &cpus)) {
+        unpooled = (unsigned)libxl_bitmap_count_set(&cpus);
+    }
+    libxl_bitmap_dispose(&cpus);
+    field(only, "free_cpus", "%u", unpooled);
+out:
+    libxl_physinfo_dispose(&p);
+}
+
+static void info_topology(struct xl *xl)
+{
+    libxl_cputopology *t;
+    libxl_numainfo *n;
+    int nr = 0;
+
+    t = libxl_get_cpu_topology(xl->ctx, &nr);
+    printf("cpu_topology           :\ncpu:    core    socket     node\n");
+    for (int i = 0; t && i < nr; i++) {
+        if (t[i].core != LIBXL_CPUTOPOLOGY_INVALID_ENTRY) {
+            printf("%3d:    %4u     %4u     %4u\n", i, t[i].core, t[i].socket, t[i].node);
+        }
+    }
+    libxl_cputopology_list_free(t, t ? nr : 0);
+    n = libxl_get_numainfo(xl->ctx, &nr);
+    printf("numa_info              :\nnode:    memsize    memfree    distances\n");
+    for (int i = 0; n && i < nr; i++) {
+        if (n[i].size == LIBXL_NUMAINFO_INVALID_ENTRY) {
+            continue;
+        }
+        printf("%4d:    %6lu     %6lu      ", i, (unsigned long)(n[i].size >> 20), (unsigned long)(n[i].free >> 20));
+        for (int j = 0; j < n[i].num_dists; j++) {
+            printf("%s%u", j ? "," : "", n[i].dists[j]);
+        }
+        putchar('\n');
+    }
+    libxl_numainfo_list_free(n, n ? nr : 0);
+}
+
+static void info_version(struct xl *xl, const char *only, const libxl_version_info *v)
+{
+    libxl_scheduler sched;
+
+    field(only, "xen_major", "%d", v->xen_version_major);
+    field(only, "xen_minor", "%d", v->xen_version_minor);
+    field(only, "xen_extra", "%s", v->xen_version_extra);
+    field(only, "xen_version", "%d.%d%s", v->xen_version_major, v->xen_version_minor, v->xen_version_extra);
+    field(only, "xen_caps", "%s", v->capabilities);
+    sched = (libxl_scheduler)libxl_get_scheduler(xl->ctx);
+    field(only, "xen_scheduler", "%s", (int)sched < 0 ? "?" : libxl_scheduler_to_string(sched));
+    field(only, "xen_pagesize", "%d", v->pagesize);
+    field(only, "platform_params", "virt_start=0x%lx", (unsigned long)v->virt_start);
+    field(only, "xen_changeset", "%s", v->changeset);
+    field(only, "xen_commandline", "%s", v->commandline);
+    field(only, "cc_compiler", "%s", v->compiler);
+    field(only, "cc_compile_by", "%s", v->compile_by);
+    field(only, "cc_compile_domain", "%s", v->compile_domain);
+    field(only, "cc_compile_date", "%s", v->compile_date);
+    field(only, "build_id", "%s", v->build_id);
+}
+
+/* Only a Krypton core has these; on another hypervisor the lines are absent. */
+static void info_krypton(struct xl *xl, const char *only)
+{
+    static const struct { const char *name, *path; } rows[] = {
+        { "engine", "/krypton/engine" }, { "kvm", "/krypton/kvm" },
+    };
+    xenhypfs_handle *h = xenhypfs_open((xentoollog_logger *)xl->logger, 0);
+
+    for (size_t i = 0; h && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char *value = xenhypfs_read(h, rows[i].path);
+
+        if (value) {
+            field(only, rows[i].name, "%s", value);
+        }
+        free(value);
+    }
+    if (h) {
+        xenhypfs_close(h);
+    }
+}
+
+int main_info(struct xl *xl, int argc, char **argv)
+{
+    const libxl_version_info *v;
+    const char *only = NULL;
+    bool numa = false;
+    int c;
+
+    while ((c = xl_getopt(xl, argc, argv)) != -1) {
+        numa |= c == 'n';
+    }
+    xl_operands(xl, argc, 0, 1);
+    if (optind < argc) {
+        only = argv[optind];
+    }
+    if (xl_ctx_open(xl)) {
+        return 1;
+    }
+    v = libxl_get_version_info(xl->ctx);
+    if (!v) {
+        xl_error("the core does not say its version");
+        return 1;
+    }
+    info_host(only);
+    info_physical(xl, only, (unsigned)v->pagesize);
+    if (numa && !only) {
+        info_topology(xl);
+    }
+    info_version(xl, only, v);
+    info_krypton(xl, only);
+    field(only, "xend_config_format", "4");
+    return 0;
+}
+
+int main_dmesg(struct xl *xl, int argc, char **argv)
+{
+    libxl_xen_console_reader *reader;
+    int c, clear = 0, rc;
+    char *line;
+
+    while ((c = xl_getopt(xl, argc, argv)) != -1) {
+        clear |= c == 'c';
+    }
+    xl_operands(xl, argc, 0, 0);
+    if (xl_ctx_open(xl)) {
+        return 1;
+    }
+    reader = libxl_xen_console_read_start(xl->ctx, clear);
+    if (!reader) {
+        xl_error("cannot read the core's messages");
+        return 1;
+    }
+    /* 1: a line; 0: no more. */
+    while ((rc = libxl_xen_console_read_line(xl->ctx, reader, &line)) > 0) {
+        fputs(line, stdout);
+    }
+    libxl_xen_console_read_finish(xl->ctx, reader);
+    return rc ? 1 : 0;
+}
