@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libxenstore's connection: one stream, requests in turn, events aside.
+ *
+ * Without watches there is no thread: whoever sends a request reads until its reply. The first
+ * watch starts a reader, which from then on takes everything off the stream: replies go to the one
+ * who waits for them, events to a queue. A byte in a pipe tells pollers that the queue is not empty.
+ */
+#ifndef LIBXENSTORE_PRIVATE_H
+#define LIBXENSTORE_PRIVATE_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+#include <xenstore.h>
+
+/* A message as received; body has a NUL behind it. */
+struct xs_msg {
+    STAILQ_ENTRY(xs_msg) link;
+    struct xsd_sockmsg hdr;
+    char body[];
+};
+
+STAILQ_HEAD(xs_msg_queue, xs_msg);
+
+struct xs_handle {
+    int fd;
+    bool is_socket;
+    bool unwatch_filter;
+    uint32_t next_req;              /* under request_lock */
+
+    pthread_mutex_t request_lock;   /* one request at a time; taken before state_lock */
+    pthread_mutex_t state_lock;     /* all below */
+    pthread_cond_t reply_cond, event_cond;
+    struct xs_msg *reply;           /* what the reader took off for the requester */
+    struct xs_msg_queue events;
+    int error;                      /* the stream is dead: errno; 0 while it lives */
+    int pipe[2];                    /* readable while events wait; -1 until someone asks */
+
+    bool has_reader;
+    pthread_t reader;
+    int stop_fd;                    /* eventfd: ends the reader */
+};
+
+/* Whole messages. 0, or -1 with errno. stop_fd may be -1. */
+struct xs_msg *xs_recv_msg(struct xs_handle *h, int stop_fd);
+int xs_send_msg(struct xs_handle *h, const struct xsd_sockmsg *hdr, const struct iovec *iov,
+                unsigned count);
+
+/* Starts the reader if there is none. */
+bool xs_start_reader(struct xs_handle *h);
+void xs_stop_reader(struct xs_handle *h);
+/* Puts an event into the queue. state_lock is held. */
+void xs_queue_event(struct xs_handle *h, struct xs_msg *m);
+/* Drops events that the watch (path, token) caused. state_lock is held. */
+void xs_filter_events(struct xs_handle *h, const char *path, const char *token);
+
+/*
+ * Sends one request made of iov and returns the reply's body (malloc()ed, NUL behind it), its length
+ * in *len (may be NULL). NULL with errno.
+ */
+void *xs_talk(struct xs_handle *h, xs_transaction_t t, uint32_t type, const struct iovec *iov,
+              unsigned count, unsigned int *len);
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections: cutting input into messages, queueing output, fairness between them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "xenstored/store.h"
+
+/* Requests that one connection may have handled before the others get their turn. */
+#define CONN_BATCH 32
+/* Replies that a socket client may leave unread before its requests wait. */
+#define CONN_OUT_MAX (1u << 20)
+#define CONN_IOV 32
+#define SETTLE_PASSES 2
+
+struct conn *conn_new(struct store *s, struct domain *dom, const struct conn_ops *ops,
+                      void *transport)
+{
+    struct conn *c = malloc(sizeof(*c));
+
+    if (!c)
+        return NULL;
+    memset(c, 0, offsetof(struct conn, in));
+    c->s = s;
+    c->dom = dom;
+    dom->nr_conns++;
+    c->ops = ops;
+    c->transport = transport;
+    c->id = ++s->next_conn_id;
+    c->next_tx = 1;
+    TAILQ_INIT(&c->out);
+    TAILQ_INIT(&c->txs);
+    LIST_INIT(&c->watches);
+    TAILQ_INSERT_TAIL(&s->conns, c, link);
+    s->nr_conns++;
+    return c;
+}
+
+void conn_wake(struct conn *c)
+{
+    if (c->ready)
+        return;
+    c->ready = true;
+    TAILQ_INSERT_TAIL(&c->s->ready, c, ready_link);
+    if (c->s->kick && !c->s->settling)
+        c->s->kick(c->s);
+}
+
+void conn_kill(struct conn *c)
+{
+    c->dead = true;
+    conn_wake(c);
+}
+
+/* ---- Output ---- */
+
+static void outmsg_free(struct conn *c, struct outmsg *m)
+{
+    TAILQ_REMOVE(&c->out, m, link);
+    c->out_bytes -= m->len;
+    memory_give(c->dom, sizeof(*m) + m->len);
+    cause_unref(c->s, m->cause);
+    free(m);
+}
+
+/* Takes its own reference to cause. Events count towards the domain's memory; replies do not fail. */
+static int conn_queue(struct conn *c, const struct xsd_sockmsg *hdr, const void *data,
+                      struct cause *cause)
+{
+    size_t len = sizeof(*hdr) + hdr->len;
+    bool event = hdr->type == XS_WATCH_EVENT;
+    struct outmsg *m;
+
+    if (event && memory_take(c->s, c->dom, sizeof(*m) + len))
+        return ENOMEM;
+    if (!event)
+        c->dom->memory += (int64_t)(sizeof(*m) + len);
+    m = malloc(sizeof(*m) + len);
+    if (!m) {
+        memory_give(c->dom, sizeof(*m) + len);
+        return ENOMEM;
+    }
+    m->len = (uint32_t)len;
+    m->sent = 0;
+    m->cause = cause;
+    if (cause)
+        cause->refs++;
+    m->deadline_ms = 0;
+    if (event && !domain_privileged(c->dom) && c->s->event_timeout_ms && c->s->now_ms)
+        m->deadline_ms = c->s->now_ms(c->s) + c->s->event_timeout_ms;
+    c->s->want_tick |= m->deadline_ms != 0;
+    memcpy(m->data, hdr, sizeof(*hdr));
+    if (hdr->len)
+        memcpy(m->data + sizeof(*hdr), data, hdr->len);
+    TAILQ_INSERT_TAIL(&c->out, m, link);
+    c->out_bytes += len;
+    conn_wake(c);
+    return 0;
+}
+
+int conn_reply(struct request *rq, const void *data, size_t len)
+{
+    struct xsd_sockmsg hdr = rq->hdr;
+
+    if (len > XENSTORE_PAYLOAD_MAX)
+        return E2BIG;
+    hdr.len = (uint32_t)len;
+    if (rq->s->trace)
+        kr_log(KR_INFO, "out %u type %u tx %u len %u", rq->c->id, hdr.type, hdr.tx_id, hdr.len);
+    if (conn_queue(rq->c, &hdr, data, rq->cause))
+        conn_kill(rq->c); /* a client that got no reply would wait for ever */
+    return 0;
+}
+
+void conn_error(struct request *rq, int err)
+{
+    const char *name = "EINVAL";
+
+    for (size_t i = 0; i < sizeof(xsd_errors) / sizeof(xsd_errors[0]); i++)
+        if (xsd_errors[i].errnum == err)
+            name = xsd_errors[i].errstring;
+    rq->hdr.type = XS_ERROR;
+    conn_reply(rq, name, strlen(name) + 1);
+}
+
+/* A guest that is slow to read gets the same event once. */
+static bool event_waits(const struct conn *c, const char *payload, size_t len)
+{
+    const struct outmsg *m;
+
+    TAILQ_FOREACH(m, &c->out, link) {
+        struct xsd_sockmsg hdr;
+
+        if (m->len != sizeof(hdr) + len || m->sent)
+            continue;
+        memcpy(&hdr, m->data, sizeof(hdr));
+        if (hdr.type == XS_WATCH_EVENT && !memcmp(m->data + sizeof(hdr), payload, len))
+            return true;
+    }
+    return false;
+}
+
+void conn_event(struct conn *c, const char *path, const char *token, struct cause *cause)
+{
+    char payload[XENSTORE_PAYLOAD_MAX];
+    size_t path_len = strlen(path) + 1, token_len = strlen(token) + 1;
+    struct xsd_sockmsg hdr = { .type = XS_WATCH_EVENT };
+
+    /* XSA-324: what is too long for a message is dropped, not truncated. */
+    if (c->dead || path_len + token_len > sizeof(payload))
+        return;
+    memcpy(payload, path, path_len);
+    memcpy(payload + path_len, token, token_len);
+    hdr.len = (uint32_t)(path_len + token_len);
+    if (!domain_privileged(c->dom) && event_waits(c, payload, hdr.len))
+        return;
+    conn_queue(c, &hdr, payload, cause);
+}
+
+static void sent_bytes(struct conn *c, size_t n)
+{
+    struct outmsg *m;
+
+    while (n && (m = TAILQ_FIRST(&c->out))) {
+        size_t left = m->len - m->sent;
+
+        if (n < left) {
+            m->sent += (uint32_t)n;
+            return;
+        }
+        n -= left;
+        outmsg_free(c, m);
+    }
+}
+
+/* True when the peer has room for more. */
+static bool write_some(struct conn *c)
+{
+    struct iovec iov[CONN_IOV];
+    struct outmsg *m;
+    size_t want = 0;
+    int count = 0;
+
+    TAILQ_FOREACH(m, &c->out, link) {
+        if (count == CONN_IOV)
+            break;
+        iov[count].iov_base = m->data + m->sent;
+        iov[count].iov_len = m->len - m->sent;
+        want += iov[count++].iov_len;
+    }
+    if (!count)
+        return true;
+    ssize_t n = c->ops->writev(c, iov, count);
+    if (n < 0) {
+        conn_kill(c);
+        return false;
+    }
+    sent_bytes(c, (size_t)n);
+    return (size_t)n == want;
+}
+
+/* XSA-326: a client that does not take its replies has its next requests wait. */
+static bool conn_stalled(const struct conn *c)
+{
+    unsigned limit = quota_limit(c->s, c->dom, QUOTA_OUTSTANDING);
+
+    return c->out_bytes > CONN_OUT_MAX || (limit && c->dom->used[QUOTA_OUTSTANDING] >= limit);
+}
+
+static void set_interest(struct conn *c)
+{
+    c->muted = conn_stalled(c);
+    c->ops->interest(c, !c->muted, !TAILQ_EMPTY(&c->out));
+}
+
+static void conn_output(struct conn *c)
+{
+    while (!c->dead && !TAILQ_EMPTY(&c->out) && write_some(c))
+        ;
+}
+
+/* ---- Input ---- */
+
+/* The first whole message in c->in, or 0, or -1 for one that breaks the protocol. */
+static int next_message(const struct conn *c, size_t at, struct xsd_sockmsg *hdr)
+{
+    if (c->in_have - at < sizeof(*hdr))
+        return 0;
+    memcpy(hdr, c->in + at, sizeof(*hdr));
+    if (hdr->len > XENSTORE_PAYLOAD_MAX)
+        return -1;
+    return c->in_have - at - sizeof(*hdr) >= hdr->len;
+}
+
+/* Handles what is buffered, at most *budget messages. */
+static void handle_buffered(struct conn *c, int *budget)
+{
+    struct xsd_sockmsg hdr;
+    size_t at = 0;
+    int got = 0;
+
+    while (*budget && !c->dead && !conn_stalled(c) && (got = next_message(c, at, &hdr)) > 0) {
+        const char *data = c->in + at + sizeof(hdr);
+        size_t have = c->in_have;
+
+        at += sizeof(hdr) + hdr.len;
+        --*budget;
+        request_handle(c, &hdr, data);
+        if (c->in_have != have)
+            return; /* reset by its own request */
+    }
+    memmove(c->in, c->in + at, c->in_have - at);
+    c->in_have -= at;
+    if (got < 0)
+        c->ops->fail(c, XENSTORE_ERROR_PROTO);
+}
+
+/* True if it was cut short, and there may be more. */
+static bool input_some(struct conn *c)
+{
+    int budget = CONN_BATCH;
+    bool last = false;
+
+    while (!c->dead) {
+        handle_buffered(c, &budget);
+        if (!budget)
+            return true;
+        size_t room = sizeof(c->in) - c->in_have;
+        if (last || c->dead || !room || conn_stalled(c))
+            return false;
+        ssize_t n = c->ops->read(c, c->in + c->in_have, room);
+        if (n < 0)
+            conn_kill(c);
+        if (n <= 0)
+            return false;
+        c->in_have += (size_t)n;
+        last = (size_t)n < room; /* what comes later is announced again */
+    }
+    return false;
+}
+
+/* ---- Ends ---- */
+
+void conn_reset(struct conn *c)
+{
+    watch_remove_all(c);
+    while (!TAILQ_EMPTY(&c->txs))
+        tx_free(c, TAILQ_FIRST(&c->txs));
+    while (!TAILQ_EMPTY(&c->out))
+        outmsg_free(c, TAILQ_FIRST(&c->out));
+    c->in_have = 0;
+    c->next_tx = 1;
+}
+
+void conn_close(struct conn *c)
+{
+    if (c->transport)
+        c->ops->close(c);
+    c->transport = NULL;
+}
+
+static void conn_free(struct conn *c)
+{
+    conn_reset(c);
+    conn_close(c);
+    TAILQ_REMOVE(&c->s->conns, c, link);
+    c->s->nr_conns--;
+    if (c->dom->conn == c)
+        c->dom->conn = NULL;
+    if (!--c->dom->nr_conns && c->dom->gone)
+        free(c->dom);
+    free(c);
+}
+
+static void serve(struct conn *c)
+{
+    bool more, stalled;
+
+    conn_output(c);
+    more = input_some(c);
+    stalled = conn_stalled(c);
+    conn_output(c);
+    c->ready = false;
+    if (c->dead) {
+        conn_free(c);
+        return;
+    }
+    set_interest(c);
+    if (more || (stalled && !c->muted))
+        conn_wake(c);
+}
+
+void store_settle(struct store *s)
+{
+    struct conn_queue now = TAILQ_HEAD_INITIALIZER(now);
+    struct conn *c;
+
+    /*
+     * Connections that get ready meanwhile (watchers, most often) are served in the same call, those
+     * cut short in the next: the loop looks at others first.
+     */
+    for (int pass = 0; pass < SETTLE_PASSES && !TAILQ_EMPTY(&s->ready); pass++) {
+        TAILQ_CONCAT(&now, &s->ready, ready_link);
+        s->settling = true;
+        while ((c = TAILQ_FIRST(&now))) {
+            TAILQ_REMOVE(&now, c, ready_link);
+            serve(c); /* still marked ready, so that nothing puts it into a list meanwhile */
+        }
+        s->settling = false;
+    }
+    if (!TAILQ_EMPTY(&s->ready) && s->kick)
+        s->kick(s);
+}
+
+static bool conn_tick(struct conn *c, uint64_t now)
+{
+    struct outmsg *m, *next;
+    bool waiting = false;
+
+    for (m = TAILQ_FIRST(&c->out); m; m = next) {
+        next = TAILQ_NEXT(m, link);
+        if (!m->deadline_ms)
+            continue;
+        if (!m->sent && now >= m->deadline_ms)
+            outmsg_free(c, m);
+        else
+            waiting = true;
+    }
+    return waiting;
+}
+
+bool store_tick(struct store *s)
+{
+    uint64_t now = s->now_ms ? s->now_ms(s) : 0;
+    bool waiting = false;
+    struct conn *c;
+
+    TAILQ_FOREACH(c, &s->conns, link)
+        if (!domain_privileged(c->dom))
+            waiting |= conn_tick(c, now);
+    s->want_tick = waiting;
+    return waiting;
+}

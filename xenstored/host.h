@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the store needs from the hypervisor: a domain's ring page, its event channel, and whether
+ * a domain lives. All of it behind one table, so that tests put a fake below the daemon.
+ *
+ * Never: interprets what is on the ring page.
+ */
+#ifndef XENSTORED_HOST_H
+#define XENSTORED_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct host_domain {
+    bool dying;    /* being torn down */
+    bool shutdown; /* has stopped: poweroff, reboot, suspend, crash */
+    uint8_t handle[16]; /* tells a domain from a later one with the same number */
+};
+
+/* Functions return 0 (bind: a local port > 0) or a negative errno. */
+struct host_ops {
+    /* -ESRCH: no such domain. */
+    int (*domain_info)(void *priv, uint16_t domid, struct host_domain *out);
+    /* The page as granted by the domain's reserved reference, else by frame number. */
+    int (*map_ring)(void *priv, uint16_t domid, uint64_t gfn, void **page, bool *granted);
+    void (*unmap_ring)(void *priv, void *page, bool granted);
+    int (*bind)(void *priv, uint16_t domid, uint32_t remote_port);
+    void (*unbind)(void *priv, uint32_t port);
+    void (*notify)(void *priv, uint32_t port);
+};
+
+struct host {
+    const struct host_ops *ops;
+    void *priv;
+};
+
+/* ---- The real one ---- */
+
+struct host_real;
+
+/* 0, or a negative errno with *what naming the part that failed. */
+int host_real_open(struct host_real **out, struct host *host, const char **what);
+void host_real_close(struct host_real *h);
+/* Readable when a port is pending. */
+int host_real_fd(const struct host_real *h);
+/* The next pending port, unmasked, or -1. *domain_event: it told of a domain's death or shutdown. */
+int host_real_pending(struct host_real *h, bool *domain_event);
+
+#endif

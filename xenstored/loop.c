@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* accept4 */
+#include "xenstored/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+#define TICK_USEC 1000000ull
+
+struct loop {
+    sd_event *event;
+    struct store *store;
+    struct host_real *host;
+    sd_event_source *settle;    /* runs once after a store_settle() left something over */
+    sd_event_source *tick;
+    bool ticking;
+};
+
+/* A client's socket. */
+struct client {
+    struct loop *loop;
+    struct conn *conn;
+    sd_event_source *source;
+    uint32_t events;
+    int fd;
+};
+
+/* ---- A socket as a connection's transport ---- */
+
+static ssize_t client_read(struct conn *c, void *buf, size_t len)
+{
+    struct client *cl = c->transport;
+    ssize_t n = recv(cl->fd, buf, len, MSG_DONTWAIT);
+
+    if (n > 0)
+        return n;
+    return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+}
+
+static ssize_t client_writev(struct conn *c, const struct iovec *iov, int count)
+{
+    struct client *cl = c->transport;
+    struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
+    ssize_t n = sendmsg(cl->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN || errno == EINTR ? 0 : -1;
+}
+
+static void client_interest(struct conn *c, bool rd, bool wr)
+{
+    struct client *cl = c->transport;
+    uint32_t events = (rd ? (uint32_t)EPOLLIN : 0) | (wr ? (uint32_t)EPOLLOUT : 0);
+
+    if (events != cl->events && sd_event_source_set_io_events(cl->source, events) >= 0)
+        cl->events = events;
+}
+
+static void client_fail(struct conn *c, uint32_t error)
+{
+    kr_log(KR_WARN, "client %u breaks the protocol, disconnected", c->id);
+    conn_kill(c);
+}
+
+static void client_free(struct client *cl)
+{
+    sd_event_source_disable_unref(cl->source);
+    close(cl->fd);
+    free(cl);
+}
+
+static void client_close(struct conn *c)
+{
+    client_free(c->transport);
+}
+
+static const struct conn_ops client_ops = {
+    .kind = "socket", .read = client_read, .writev = client_writev, .interest = client_interest,
+    .fail = client_fail, .close = client_close,
+};
+
+/* ---- Going on later ---- */
+
+static void arm_tick(struct loop *l)
+{
+    if (!l->store->want_tick || l->ticking)
+        return;
+    sd_event_source_set_time_relative(l->tick, TICK_USEC);
+    l->ticking = sd_event_source_set_enabled(l->tick, SD_EVENT_ONESHOT) >= 0;
+}
+
+static void settle(struct loop *l)
+{
+    store_settle(l->store);
+    arm_tick(l);
+}
+
+static int on_settle(sd_event_source *src, void *arg)
+{
+    settle(arg);
+    return 0;
+}
+
+static int on_tick(sd_event_source *src, uint64_t usec, void *arg)
+{
+    struct loop *l = arg;
+
+    l->ticking = false;
+    store_tick(l->store);
+    settle(l);
+    return 0;
+}
+
+static void kick(struct store *s)
+{
+    struct loop *l = s->loop;
+
+    sd_event_source_set_enabled(l->settle, SD_EVENT_ONESHOT);
+}
+
+static uint64_t now_ms(struct store *s)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* ---- Sources ---- */
+
+static int on_client(sd_event_source *src, int fd, uint32_t events, void *arg)
+{
+    struct client *cl = arg;
+    struct loop *l = cl->loop;
+
+    /* A peer that hangs up while reading is paused would be reported for ever. */
+    if (events & (EPOLLHUP | EPOLLERR) && !(events & EPOLLIN))
+        conn_kill(cl->conn);
+    else
+        conn_wake(cl->conn);
+    settle(l);
+    return 0;
+}
+
+int loop_client(struct loop *l, int fd)
+{
+    struct client *cl = calloc(1, sizeof(*cl));
+    int err;
+
+    if (!cl) {
+        close(fd);
+        return -ENOMEM;
+    }
+    cl->fd = fd;
+    cl->loop = l;
+    cl->events = EPOLLIN;
+    err = sd_event_add_io(l->event, &cl->source, fd, EPOLLIN, on_client, cl);
+    if (err < 0) {
+        close(fd);
+        free(cl);
+        return err;
+    }
+    cl->conn = conn_new(l->store, l->store->dom0, &client_ops, cl);
+    if (!cl->conn) {
+        client_free(cl);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static int on_listen(sd_event_source *src, int fd, uint32_t events, void *arg)
+{
+    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int err;
+
+    if (client < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            kr_log_once(KR_ERR, "cannot accept a client: %s", strerror(errno));
+        return 0;
+    }
+    err = loop_client(arg, client);
+    if (err)
+        kr_log(KR_ERR, "cannot serve a client: %s", strerror(-err));
+    return 0;
+}
+
+int loop_listen(struct loop *l, int fd)
+{
+    sd_event_source *src;
+    int err = sd_event_add_io(l->event, &src, fd, EPOLLIN, on_listen, l);
+
+    if (err < 0)
+        return err;
+    sd_event_source_set_io_fd_own(src, 1);
+    return sd_event_source_set_floating(src, 1) < 0 ? -EINVAL : 0;
+}
+
+static int on_host(sd_event_source *src, int fd, uint32_t events, void *arg)
+{
+    struct loop *l = arg;
+    bool domain_event = false;
+
+    if (events & (EPOLLHUP | EPOLLERR)) {
+        kr_log(KR_ERR, "the hypervisor's connection is gone");
+        return sd_event_exit(l->event, 1);
+    }
+    int port = host_real_pending(l->host, &domain_event);
+    if (port < 0)
+        return 0;
+    if (domain_event)
+        domain_check_all(l->store);
+    else
+        ring_event(l->store, (uint32_t)port);
+    settle(l);
+    return 0;
+}
+
+int loop_host(struct loop *l, struct host_real *h)
+{
+    sd_event_source *src;
+    int err = sd_event_add_io(l->event, &src, host_real_fd(h), EPOLLIN, on_host, l);
+
+    if (err < 0)
+        return err;
+    l->host = h;
+    return sd_event_source_set_floating(src, 1) < 0 ? -EINVAL : 0;
+}
+
+/* True if someone answers at path. */
+static bool in_use(const struct sockaddr_un *addr)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool yes = fd >= 0 && !connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
+
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+int loop_make_socket(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    mode_t mask;
+    int fd, err = 0;
+
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(addr.sun_path, path);
+    if (in_use(&addr))
+        return -EADDRINUSE;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    unlink(path);
+    mask = umask(0177);
+    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, SOMAXCONN))
+        err = -errno;
+    umask(mask);
+    if (err)
+        close(fd);
+    return err ? err : fd;
+}
+
+/* ---- The whole ---- */
+
+int loop_new(struct loop **out, struct store *s)
+{
+    struct loop *l = calloc(1, sizeof(*l));
+    int err;
+
+    if (!l)
+        return -ENOMEM;
+    l->store = s;
+    err = sd_event_new(&l->event);
+    if (err >= 0)
+        err = sd_event_add_defer(l->event, &l->settle, on_settle, l);
+    if (err >= 0)
+        err = sd_event_source_set_enabled(l->settle, SD_EVENT_OFF);
+    if (err >= 0)
+        err = sd_event_add_time_relative(l->event, &l->tick, CLOCK_MONOTONIC, TICK_USEC, 0,
+                                         on_tick, l);
+    if (err >= 0)
+        err = sd_event_source_set_enabled(l->tick, SD_EVENT_OFF);
+    if (err < 0) {
+        loop_free(l);
+        return err;
+    }
+    s->loop = l;
+    s->kick = kick;
+    s->now_ms = now_ms;
+    *out = l;
+    return 0;
+}
+
+void loop_free(struct loop *l)
+{
+    if (!l)
+        return;
+    sd_event_source_disable_unref(l->settle);
+    sd_event_source_disable_unref(l->tick);
+    sd_event_unref(l->event);
+    free(l);
+}
+
+sd_event *loop_event(struct loop *l)
+{
+    return l->event;
+}

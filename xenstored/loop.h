@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's event loop (sd-event): listening sockets, their clients, the hypervisor's events.
+ * Functions return 0 or a negative errno. Never: looks into messages.
+ */
+#ifndef XENSTORED_LOOP_H
+#define XENSTORED_LOOP_H
+
+#include <systemd/sd-event.h>
+
+#include "xenstored/store.h"
+
+struct loop;
+
+int loop_new(struct loop **out, struct store *s);
+void loop_free(struct loop *l);
+sd_event *loop_event(struct loop *l);
+/* Takes over the listening socket. */
+int loop_listen(struct loop *l, int fd);
+/* A client's connected socket, taken over in any case. */
+int loop_client(struct loop *l, int fd);
+int loop_host(struct loop *l, struct host_real *h);
+/* Makes and binds the socket, mode 0600, replacing one that nobody listens on. The fd, or -errno. */
+int loop_make_socket(const char *path);
+
+#endif

@@ -1,0 +1,767 @@
+/* SPDX-License-Identifier: MIT */
+/* The operations: one table, one function each, errors by errno. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "xenstored/store.h"
+
+/* ---- Taking requests apart ---- */
+
+/* Splits the payload into NUL-terminated strings; returns how many, at most max, or -1. */
+static int strings(const struct request *rq, const char **out, int max)
+{
+    const char *p = rq->data, *end = p + rq->hdr.len;
+    int n = 0;
+
+    if (p == end || end[-1])
+        return -1;
+    for (; p < end && n < max; p += strlen(p) + 1)
+        out[n++] = p;
+    return n;
+}
+
+/* The payload's leading string must be there; *rest and *len are what follows it. */
+static int split(const struct request *rq, const char **first, const char **rest, size_t *len)
+{
+    const char *nul = memchr(rq->data, 0, rq->hdr.len);
+
+    if (!nul)
+        return EINVAL;
+    *first = rq->data;
+    *rest = nul + 1;
+    *len = rq->hdr.len - (size_t)(nul + 1 - rq->data);
+    return 0;
+}
+
+static int number(const char *text, uint64_t max, uint64_t *out)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return EINVAL;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return errno || *end || *out > max ? EINVAL : 0;
+}
+
+static int domid_arg(const char *text, uint16_t *out)
+{
+    uint64_t v;
+    int err = number(text, 0x7fef, &v); /* xen.h DOMID_FIRST_RESERVED is 0x7ff0 */
+
+    *out = err ? 0 : (uint16_t)v;
+    return err;
+}
+
+/* The start of a guest's relative path, 0 bytes for others. */
+static size_t home_prefix(const struct request *rq, char *buf, size_t len)
+{
+    if (rq->viewer.privileged)
+        return 0;
+    return (size_t)snprintf(buf, len, "/local/domain/%u/", rq->viewer.domid);
+}
+
+/* Puts the absolute form of arg into rq->path. */
+static int path_arg(struct request *rq, const char *arg)
+{
+    size_t len = strlen(arg), at = 0;
+
+    if (*arg != '/' && *arg != '@')
+        at = home_prefix(rq, rq->path, sizeof(rq->path));
+    if (at + len >= sizeof(rq->path))
+        return EINVAL;
+    memcpy(rq->path + at, arg, len + 1);
+    if (!path_valid(rq->path))
+        return EINVAL;
+    return quota_check(rq->s, rq->c->dom, QUOTA_PATH, path_local_len(rq->path));
+}
+
+static int node_arg(struct request *rq, const char *arg)
+{
+    int err = path_arg(rq, arg);
+
+    return err ? err : path_is_special(rq->path) ? EINVAL : 0;
+}
+
+/* For the operations whose whole payload is one path. */
+static int only_path(struct request *rq)
+{
+    const char *arg;
+
+    return strings(rq, &arg, 1) == 1 && strlen(arg) + 1 == rq->hdr.len ? node_arg(rq, arg) : EINVAL;
+}
+
+/* ---- Reaching nodes ---- */
+
+static int note(struct request *rq, unsigned access)
+{
+    return rq->tx ? tx_note(rq->c, rq->tx, rq->path, access) : 0;
+}
+
+/*
+ * What a missing node may be called: ENOENT to those who could find out, EACCES to those who may
+ * not even look at the nearest node above it.
+ */
+static int missing(const struct request *rq, unsigned need)
+{
+    size_t found;
+    const struct node *n = tree_nearest(rq->tree, rq->path, &found);
+
+    return (perms_for(n->perms, &rq->viewer) & need) == need ? ENOENT : EACCES;
+}
+
+/* The node at rq->path, for one who has all of `need`. */
+static int reach(struct request *rq, unsigned need, unsigned access, const struct node **out)
+{
+    const struct node *n = tree_find(rq->tree, rq->path);
+    int err = note(rq, access);
+
+    if (err)
+        return err;
+    if (!n)
+        return missing(rq, need);
+    if ((perms_for(n->perms, &rq->viewer) & need) != need)
+        return EACCES;
+    *out = n;
+    return 0;
+}
+
+static int reply_ok(struct request *rq)
+{
+    return conn_reply(rq, "OK", 3);
+}
+
+static int reply_bool(struct request *rq, bool value)
+{
+    return conn_reply(rq, value ? "T" : "F", 2);
+}
+
+/* ---- Reading ---- */
+
+static int op_read(struct request *rq)
+{
+    const struct node *n;
+    int err = only_path(rq);
+
+    if (!err)
+        err = reach(rq, PERM_READ, TX_READ_NODE, &n);
+    return err ? err : conn_reply(rq, node_value(n), n->value_len);
+}
+
+static int directory(struct request *rq, const struct node **n, const struct node ***kids)
+{
+    int err = reach(rq, PERM_READ, TX_READ_LIST, n);
+
+    if (err)
+        return err;
+    *kids = node_children(*n);
+    return *kids ? 0 : ENOMEM;
+}
+
+static int op_directory(struct request *rq)
+{
+    char out[XENSTORE_PAYLOAD_MAX];
+    const struct node *n, **kids;
+    size_t used = 0;
+    int err = only_path(rq);
+
+    if (!err)
+        err = directory(rq, &n, &kids);
+    if (err)
+        return err;
+    for (uint32_t i = 0; i < n->nkids && !err; i++) {
+        if (used + kids[i]->name_len + 1 > sizeof(out)) {
+            err = E2BIG;
+            break;
+        }
+        memcpy(out + used, kids[i]->data, kids[i]->name_len);
+        used += kids[i]->name_len;
+        out[used++] = 0;
+    }
+    free(kids);
+    return err ? err : conn_reply(rq, out, used);
+}
+
+/*
+ * Reply: the list's generation, then whole names from byte `offset` of the list on, as many as fit;
+ * an empty name ends the list.
+ */
+static int op_directory_part(struct request *rq)
+{
+    char out[XENSTORE_PAYLOAD_MAX];
+    const struct node *n, **kids;
+    const char *arg[2];
+    uint64_t offset, at = 0;
+    bool more = false;
+    int err = strings(rq, arg, 2) == 2 ? 0 : EINVAL;
+
+    if (!err)
+        err = node_arg(rq, arg[0]);
+    if (!err)
+        err = number(arg[1], UINT32_MAX, &offset);
+    if (!err)
+        err = directory(rq, &n, &kids);
+    if (err)
+        return err;
+    size_t used = (size_t)snprintf(out, sizeof(out), "%" PRIu64, n->kids_gen) + 1;
+    for (uint32_t i = 0; i < n->nkids && !more; i++) {
+        size_t len = kids[i]->name_len + 1u;
+
+        if (at >= offset) {
+            more = used + len + 1 > sizeof(out);
+            if (!more) {
+                memcpy(out + used, kids[i]->data, len - 1);
+                out[used + len - 1] = 0;
+                used += len;
+            }
+        }
+        at += len;
+    }
+    free(kids);
+    if (!more)
+        out[used++] = 0;
+    return conn_reply(rq, out, used);
+}
+
+static int special_index(const char *path)
+{
+    for (int i = 0; i < SPECIAL_COUNT; i++)
+        if (!strcmp(path, special_name[i]))
+            return i;
+    return -1;
+}
+
+static int op_get_perms(struct request *rq)
+{
+    char out[XENSTORE_PAYLOAD_MAX];
+    const struct perms *p;
+    const struct node *n;
+    const char *arg;
+    int err = strings(rq, &arg, 1) == 1 ? path_arg(rq, arg) : EINVAL;
+
+    if (err)
+        return err;
+    if (path_is_special(rq->path)) {
+        int i = special_index(rq->path);
+        if (i < 0)
+            return ENOENT;
+        p = rq->s->special[i];
+        if (!(perms_for(p, &rq->viewer) & PERM_READ))
+            return EACCES;
+    } else {
+        err = reach(rq, PERM_READ, TX_READ_PERMS, &n);
+        if (err)
+            return err;
+        p = n->perms;
+    }
+    size_t len = perms_print(p, out, sizeof(out));
+    return len ? conn_reply(rq, out, len) : E2BIG;
+}
+
+/* ---- Writing ---- */
+
+/* What a new node below `from` gets: the same, but owned by the guest that makes it. */
+static struct perms *inherit(struct request *rq, struct perms *from)
+{
+    if (rq->viewer.privileged ||
+        (perms_owner(from) == rq->viewer.domid && rq->viewer.birth <= from->gen))
+        return perms_ref(from);
+    struct perms *p = perms_new(from->entry, from->count, store_next_gen(rq->s));
+    if (p)
+        p->entry[0].domid = rq->viewer.domid;
+    return p;
+}
+
+static unsigned parts_after(const char *path, size_t found)
+{
+    unsigned n = 0;
+
+    for (const char *p = path + (found > 1 ? found : 0); *p; p++)
+        n += *p == '/';
+    return n;
+}
+
+/* A transaction depends on the node under which it makes others, and on those not being there. */
+static int note_create(struct request *rq, size_t found)
+{
+    char *path = rq->path;
+    size_t len = strlen(path), at = found;
+    int err = 0;
+
+    if (!rq->tx)
+        return 0;
+    for (bool top = true; !err; top = false) {
+        char cut = path[at];
+
+        path[at] = 0;
+        err = tx_note(rq->c, rq->tx, path, top ? TX_READ_PERMS : TX_READ_PERMS | TX_CREATED);
+        path[at] = cut;
+        if (at == len)
+            break;
+        at = top && at == 1 ? 1 : at + 1;
+        at += strcspn(path + at, "/");
+    }
+    return err;
+}
+
+/* A transaction's versions of nodes are charged to it until it ends. */
+static int charge_write(struct request *rq, size_t bytes)
+{
+    int err = rq->tx ? memory_take(rq->s, rq->c->dom, bytes) : 0;
+
+    if (!err && rq->tx)
+        rq->tx->charged += bytes;
+    return err;
+}
+
+static int create(struct request *rq, const char *value, size_t len)
+{
+    size_t found, bytes;
+    const struct node *near = tree_nearest(rq->tree, rq->path, &found);
+    unsigned parts = parts_after(rq->path, found);
+    int err;
+
+    if (!(perms_for(near->perms, &rq->viewer) & PERM_WRITE))
+        return EACCES;
+    struct perms *p = inherit(rq, near->perms);
+    if (!p)
+        return ENOMEM;
+    bytes = parts * (sizeof(struct node) + perms_bytes(p)) + strlen(rq->path) + len;
+    err = quota_check_nodes(rq->s, rq->c->dom, rq->tx ? &rq->tx->tally : NULL, parts, bytes);
+    if (!err)
+        err = note_create(rq, found);
+    if (!err)
+        err = charge_write(rq, bytes);
+    if (!err)
+        err = tree_create(rq->tree, rq->path, p, value, len, store_next_gen(rq->s));
+    perms_unref(p);
+    return err;
+}
+
+static void changed(struct request *rq, const struct perms *old_perms)
+{
+    if (!rq->tx)
+        watch_fire_node(rq->s, rq->path, old_perms, rq->cause);
+}
+
+static int op_write(struct request *rq)
+{
+    const char *arg, *value;
+    size_t len;
+    int err = split(rq, &arg, &value, &len);
+
+    if (!err)
+        err = node_arg(rq, arg);
+    if (!err)
+        err = quota_check(rq->s, rq->c->dom, QUOTA_NODE_SIZE, len);
+    if (err)
+        return err;
+    const struct node *n = tree_find(rq->tree, rq->path);
+    if (!n) {
+        err = create(rq, value, len);
+    } else {
+        err = reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
+        if (!err)
+            err = quota_check_nodes(rq->s, rq->c->dom, NULL, 0, len);
+        if (!err)
+            err = note(rq, TX_WROTE_VALUE);
+        if (!err)
+            err = charge_write(rq, node_bytes(n) + len);
+        if (!err)
+            err = tree_set_value(rq->tree, rq->path, value, len, store_next_gen(rq->s));
+    }
+    if (err)
+        return err;
+    reply_ok(rq);
+    changed(rq, NULL);
+    return 0;
+}
+
+static int op_mkdir(struct request *rq)
+{
+    int err = only_path(rq);
+
+    if (err)
+        return err;
+    const struct node *n = tree_find(rq->tree, rq->path);
+    if (n) {
+        err = reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
+        return err ? err : reply_ok(rq);
+    }
+    err = create(rq, "", 0);
+    if (err)
+        return err;
+    reply_ok(rq);
+    changed(rq, NULL);
+    return 0;
+}
+
+/* Removing what is not there succeeds if its parent is, and might be written to. */
+static int rm_missing(struct request *rq)
+{
+    size_t found;
+    const struct node *near = tree_nearest(rq->tree, rq->path, &found);
+    int err = note(rq, TX_READ_PERMS);
+
+    if (err)
+        return err;
+    if (!(perms_for(near->perms, &rq->viewer) & PERM_WRITE))
+        return EACCES;
+    return found == path_parent_len(rq->path) ? reply_ok(rq) : ENOENT;
+}
+
+static int op_rm(struct request *rq)
+{
+    struct tree old;
+    const struct node *n;
+    int err = only_path(rq);
+
+    if (err)
+        return err;
+    if (!rq->path[1])
+        return EINVAL;
+    if (!tree_find(rq->tree, rq->path))
+        return rm_missing(rq);
+    err = reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
+    if (!err)
+        err = note(rq, TX_REMOVED);
+    if (err)
+        return err;
+    tree_share(&old, rq->tree);
+    err = tree_remove(rq->tree, rq->path, store_next_gen(rq->s));
+    if (!err) {
+        reply_ok(rq);
+        if (!rq->tx)
+            watch_fire_removed(rq->s, &old, rq->path, rq->cause);
+    }
+    tree_drop(&old);
+    return err;
+}
+
+/* ---- Permissions ---- */
+
+static int set_special_perms(struct request *rq, struct perms *p)
+{
+    int i = special_index(rq->path);
+
+    if (i < 0)
+        return ENOENT;
+    if (!rq->viewer.privileged)
+        return EACCES;
+    perms_unref(rq->s->special[i]);
+    rq->s->special[i] = perms_ref(p);
+    return reply_ok(rq);
+}
+
+static int set_node_perms(struct request *rq, struct perms *p)
+{
+    const struct node *n;
+    int err = reach(rq, PERM_WRITE | PERM_OWNER, TX_READ_PERMS, &n);
+
+    if (err)
+        return err;
+    /* XSA-352: a guest cannot give its nodes away, and its quota with them. */
+    if (!rq->viewer.privileged && perms_owner(p) != perms_owner(n->perms))
+        return EPERM;
+    err = quota_check_nodes(rq->s, rq->c->dom, NULL, 0, perms_bytes(p));
+    if (!err)
+        err = note(rq, TX_WROTE_PERMS);
+    if (!err)
+        err = charge_write(rq, node_bytes(n) + perms_bytes(p));
+    if (err)
+        return err;
+    struct perms *old = perms_ref(n->perms);
+    err = tree_set_perms(rq->tree, rq->path, p, store_next_gen(rq->s));
+    if (!err) {
+        reply_ok(rq);
+        changed(rq, old);
+    }
+    perms_unref(old);
+    return err;
+}
+
+static int op_set_perms(struct request *rq)
+{
+    struct perm entry[PERMS_MAX];
+    const char *arg, *rest;
+    size_t len;
+    int err = split(rq, &arg, &rest, &len);
+
+    if (!err)
+        err = path_arg(rq, arg);
+    if (err)
+        return err;
+    unsigned count = perms_parse(rest, len, entry, PERMS_MAX);
+    if (!count)
+        return EINVAL;
+    err = quota_check(rq->s, rq->c->dom, QUOTA_PERMS, count);
+    if (err)
+        return err;
+    /*
+     * A domain that exists is met now, so that it is older than the list. One that does not will be
+     * younger, and the entry will not count for it (XSA-417).
+     */
+    for (unsigned i = 0; i < count; i++)
+        domain_meet(rq->s, entry[i].domid);
+    struct perms *p = perms_new(entry, count, store_next_gen(rq->s));
+    if (!p)
+        return ENOMEM;
+    err = path_is_special(rq->path) ? set_special_perms(rq, p) : set_node_perms(rq, p);
+    perms_unref(p);
+    return err;
+}
+
+/* ---- Watches ---- */
+
+static int watch_args(struct request *rq, const char **token, size_t *skip)
+{
+    const char *arg[2];
+    char home[32];
+
+    if (strings(rq, arg, 2) != 2)
+        return EINVAL;
+    *token = arg[1];
+    *skip = arg[0][0] != '/' && arg[0][0] != '@' ? home_prefix(rq, home, sizeof(home)) : 0;
+    return path_arg(rq, arg[0]);
+}
+
+static int op_watch(struct request *rq)
+{
+    struct watch *w;
+    const char *token;
+    size_t skip;
+    int err = watch_args(rq, &token, &skip);
+
+    if (!err)
+        err = watch_add(rq->c, rq->path, skip, token, &w);
+    if (err)
+        return err;
+    reply_ok(rq);
+    watch_send(w, w->path, rq->cause); /* everyone hears once, whatever is there */
+    return 0;
+}
+
+static int op_unwatch(struct request *rq)
+{
+    const char *token;
+    size_t skip;
+    int err = watch_args(rq, &token, &skip);
+
+    if (!err)
+        err = watch_remove(rq->c, rq->path, token);
+    return err ? err : reply_ok(rq);
+}
+
+static int op_reset_watches(struct request *rq)
+{
+    watch_remove_all(rq->c);
+    while (!TAILQ_EMPTY(&rq->c->txs))
+        tx_free(rq->c, TAILQ_FIRST(&rq->c->txs));
+    return reply_ok(rq);
+}
+
+/* ---- Transactions ---- */
+
+static int op_transaction_start(struct request *rq)
+{
+    char id[16];
+    struct tx *tx;
+    int err = rq->tx ? EBUSY : tx_start(rq->c, &tx);
+
+    if (err)
+        return err;
+    return conn_reply(rq, id, (size_t)snprintf(id, sizeof(id), "%u", tx->id) + 1);
+}
+
+static int op_transaction_end(struct request *rq)
+{
+    struct tx *tx = rq->tx;
+    const char *arg;
+
+    if (strings(rq, &arg, 1) != 1 || (strcmp(arg, "T") && strcmp(arg, "F")))
+        return EINVAL;
+    if (!tx)
+        return ENOENT;
+    rq->tx = NULL;
+    if (*arg == 'F') {
+        tx_free(rq->c, tx);
+        return reply_ok(rq);
+    }
+    int err = tx_commit(rq->c, tx, rq->cause);
+    return err ? err : reply_ok(rq);
+}
+
+/* ---- Domains ---- */
+
+static int op_introduce(struct request *rq)
+{
+    const char *arg[3];
+    uint64_t gfn, port;
+    uint16_t domid;
+    int err = strings(rq, arg, 3) == 3 ? domid_arg(arg[0], &domid) : EINVAL;
+
+    if (!err)
+        err = number(arg[1], UINT64_MAX >> 12, &gfn);
+    if (!err)
+        err = number(arg[2], INT32_MAX, &port);
+    if (!err && !port)
+        err = EINVAL;
+    if (!err)
+        err = domain_introduce(rq->s, domid, gfn, (uint32_t)port);
+    return err ? err : reply_ok(rq);
+}
+
+static int one_domid(const struct request *rq, uint16_t *domid)
+{
+    const char *arg;
+
+    return strings(rq, &arg, 1) == 1 ? domid_arg(arg, domid) : EINVAL;
+}
+
+static int op_release(struct request *rq)
+{
+    uint16_t domid;
+    int err = one_domid(rq, &domid);
+
+    if (!err)
+        err = domain_release(rq->s, domid);
+    return err ? err : reply_ok(rq);
+}
+
+static int op_resume(struct request *rq)
+{
+    uint16_t domid;
+    int err = one_domid(rq, &domid);
+    struct domain *d = err ? NULL : domain_find(rq->s, domid);
+
+    if (err)
+        return err;
+    if (!d || !d->conn)
+        return ENOENT;
+    d->shutdown = false;
+    return reply_ok(rq);
+}
+
+static int op_set_target(struct request *rq)
+{
+    const char *arg[2];
+    uint16_t domid, target;
+    int err = strings(rq, arg, 2) == 2 ? domid_arg(arg[0], &domid) : EINVAL;
+
+    if (!err)
+        err = domid_arg(arg[1], &target);
+    if (err)
+        return err;
+    struct domain *d = domain_find(rq->s, domid), *t = domain_find(rq->s, target);
+    if (!d || !d->conn || !t)
+        return ENOENT;
+    if (!target)
+        return EPERM;
+    d->has_target = true;
+    d->target = target;
+    return reply_ok(rq);
+}
+
+static int op_get_domain_path(struct request *rq)
+{
+    char path[32];
+    uint16_t domid;
+    int err = one_domid(rq, &domid);
+
+    if (err)
+        return err;
+    return conn_reply(rq, path, (size_t)snprintf(path, sizeof(path), "/local/domain/%u", domid) + 1);
+}
+
+static int op_is_introduced(struct request *rq)
+{
+    uint16_t domid;
+    int err = one_domid(rq, &domid);
+    const struct domain *d = err ? NULL : domain_find(rq->s, domid);
+
+    return err ? err : reply_bool(rq, d && (d->conn || !domid));
+}
+
+/* ---- The table ---- */
+
+static const struct op {
+    const char *name;
+    int (*fn)(struct request *rq);
+    bool privileged;
+} ops[] = {
+    [XS_CONTROL] = { "CONTROL", control_handle, true },
+    [XS_DIRECTORY] = { "DIRECTORY", op_directory },
+    [XS_READ] = { "READ", op_read },
+    [XS_GET_PERMS] = { "GET_PERMS", op_get_perms },
+    [XS_WATCH] = { "WATCH", op_watch },
+    [XS_UNWATCH] = { "UNWATCH", op_unwatch },
+    [XS_TRANSACTION_START] = { "TRANSACTION_START", op_transaction_start },
+    [XS_TRANSACTION_END] = { "TRANSACTION_END", op_transaction_end },
+    [XS_INTRODUCE] = { "INTRODUCE", op_introduce, true },
+    [XS_RELEASE] = { "RELEASE", op_release, true },
+    [XS_GET_DOMAIN_PATH] = { "GET_DOMAIN_PATH", op_get_domain_path },
+    [XS_WRITE] = { "WRITE", op_write },
+    [XS_MKDIR] = { "MKDIR", op_mkdir },
+    [XS_RM] = { "RM", op_rm },
+    [XS_SET_PERMS] = { "SET_PERMS", op_set_perms },
+    [XS_IS_DOMAIN_INTRODUCED] = { "IS_DOMAIN_INTRODUCED", op_is_introduced, true },
+    [XS_RESUME] = { "RESUME", op_resume, true },
+    [XS_SET_TARGET] = { "SET_TARGET", op_set_target, true },
+    [XS_RESET_WATCHES] = { "RESET_WATCHES", op_reset_watches },
+    [XS_DIRECTORY_PART] = { "DIRECTORY_PART", op_directory_part },
+};
+
+static void trace_request(const struct request *rq, const struct op *op)
+{
+    char text[128];
+    size_t len = rq->hdr.len < sizeof(text) - 1 ? rq->hdr.len : sizeof(text) - 1;
+
+    for (size_t i = 0; i < len; i++)
+        text[i] = rq->data[i] ? rq->data[i] : ' ';
+    text[len] = 0;
+    kr_log(KR_INFO, "in %u dom %u tx %u %s %s", rq->c->id, rq->c->dom->domid, rq->hdr.tx_id,
+           op ? op->name : "?", text);
+}
+
+static int dispatch(struct request *rq, const struct op *op)
+{
+    if (!op)
+        return ENOSYS;
+    if (op->privileged && !rq->viewer.privileged)
+        return EACCES;
+    if (rq->hdr.tx_id) {
+        rq->tx = tx_find(rq->c, rq->hdr.tx_id);
+        if (!rq->tx)
+            return ENOENT;
+        rq->tree = &rq->tx->work;
+    }
+    return op->fn(rq);
+}
+
+void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *data)
+{
+    struct request rq;
+    const struct op *op = NULL;
+
+    rq.s = c->s;
+    rq.c = c;
+    rq.viewer = domain_viewer(c->s, c->dom);
+    rq.tx = NULL;
+    rq.tree = &c->s->tree;
+    rq.cause = cause_new(c->s, c->dom);
+    rq.hdr = *hdr;
+    rq.data = data;
+    rq.path[0] = 0;
+    if (hdr->type < sizeof(ops) / sizeof(ops[0]) && ops[hdr->type].fn)
+        op = &ops[hdr->type];
+    if (c->s->trace)
+        trace_request(&rq, op);
+    int err = dispatch(&rq, op);
+    if (err)
+        conn_error(&rq, err);
+    cause_unref(c->s, rq.cause);
+}

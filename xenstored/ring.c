@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The transport to a guest: two byte rings on a page that the guest writes as it likes
+ * (xs_wire.h struct xenstore_domain_interface).
+ *
+ * Each index is read once per use. The index that the guest owns is checked against the distance
+ * that is possible; the index that is ours is kept here too and only ever written to the page.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "xenstored/store.h"
+
+#define RING_FEATURES (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR)
+
+struct ring {
+    struct xenstore_domain_interface *page;
+    bool granted;
+    bool broken;        /* an error is shown to the guest; ignored until it reconnects */
+    uint64_t gfn;
+    uint32_t remote_port, port;
+    uint32_t req_cons, rsp_prod;
+};
+
+static uint32_t load(const uint32_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static void store_word(uint32_t *p, uint32_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static void ring_notify(struct conn *c, const struct ring *r)
+{
+    if (r->port)
+        c->s->host.ops->notify(c->s->host.priv, r->port);
+}
+
+static void ring_fail(struct conn *c, uint32_t error)
+{
+    struct ring *r = c->transport;
+
+    kr_log(KR_WARN, "domain %u: ring is out of order (error %u), ignored until it reconnects",
+           c->dom->domid, error);
+    r->broken = true;
+    conn_reset(c);
+    store_word(&r->page->error, error);
+    ring_notify(c, r);
+}
+
+static ssize_t ring_read(struct conn *c, void *buf, size_t len)
+{
+    struct ring *r = c->transport;
+    uint32_t have = load(&r->page->req_prod) - r->req_cons;
+
+    if (r->broken)
+        return 0;
+    if (have > XENSTORE_RING_SIZE) {
+        ring_fail(c, XENSTORE_ERROR_RINGIDX);
+        return 0;
+    }
+    if (have > len)
+        have = (uint32_t)len;
+    if (!have)
+        return 0;
+    uint32_t at = MASK_XENSTORE_IDX(r->req_cons), run = XENSTORE_RING_SIZE - at;
+    if (run > have)
+        run = have;
+    memcpy(buf, r->page->req + at, run);
+    memcpy((char *)buf + run, r->page->req, have - run);
+    r->req_cons += have;
+    store_word(&r->page->req_cons, r->req_cons);
+    ring_notify(c, r);
+    return (ssize_t)have;
+}
+
+static uint32_t ring_put(struct ring *r, uint32_t prod, const void *data, uint32_t n)
+{
+    uint32_t at = MASK_XENSTORE_IDX(prod), run = XENSTORE_RING_SIZE - at;
+
+    if (run > n)
+        run = n;
+    memcpy(r->page->rsp + at, data, run);
+    memcpy(r->page->rsp, (const char *)data + run, n - run);
+    return prod + n;
+}
+
+static ssize_t ring_writev(struct conn *c, const struct iovec *iov, int count)
+{
+    struct ring *r = c->transport;
+    uint32_t used = r->rsp_prod - load(&r->page->rsp_cons), room, prod = r->rsp_prod;
+
+    if (r->broken)
+        return 0;
+    if (used > XENSTORE_RING_SIZE) {
+        ring_fail(c, XENSTORE_ERROR_RINGIDX);
+        return 0;
+    }
+    room = XENSTORE_RING_SIZE - used;
+    for (int i = 0; i < count && room; i++) {
+        uint32_t n = iov[i].iov_len < room ? (uint32_t)iov[i].iov_len : room;
+
+        prod = ring_put(r, prod, iov[i].iov_base, n);
+        room -= n;
+    }
+    ssize_t done = (ssize_t)(prod - r->rsp_prod);
+    if (done) {
+        r->rsp_prod = prod;
+        store_word(&r->page->rsp_prod, prod);
+        ring_notify(c, r);
+    }
+    return done;
+}
+
+static void ring_interest(struct conn *c, bool rd, bool wr)
+{
+    /* The event channel tells of both, and conn_wake() of the end of a stall. */
+}
+
+static void ring_unbind(struct conn *c, struct ring *r)
+{
+    if (!r->port)
+        return;
+    if (r->port < c->s->nr_ports)
+        c->s->by_port[r->port] = NULL;
+    c->s->host.ops->unbind(c->s->host.priv, r->port);
+    r->port = 0;
+}
+
+static void ring_close(struct conn *c)
+{
+    struct ring *r = c->transport;
+
+    ring_unbind(c, r);
+    c->s->host.ops->unmap_ring(c->s->host.priv, r->page, r->granted);
+    free(r);
+}
+
+static const struct conn_ops ring_ops = {
+    .kind = "ring", .read = ring_read, .writev = ring_writev, .interest = ring_interest,
+    .fail = ring_fail, .close = ring_close,
+};
+
+static int ring_bind(struct conn *c, uint32_t remote_port)
+{
+    struct store *s = c->s;
+    struct ring *r = c->transport;
+    int port = s->host.ops->bind(s->host.priv, c->dom->domid, remote_port);
+
+    if (port < 0)
+        return -port;
+    if ((uint32_t)port >= s->nr_ports) {
+        uint32_t nr = (uint32_t)port + 64;
+        struct conn **grown = realloc(s->by_port, nr * sizeof(*grown));
+
+        if (!grown) {
+            s->host.ops->unbind(s->host.priv, (uint32_t)port);
+            return ENOMEM;
+        }
+        memset(grown + s->nr_ports, 0, (nr - s->nr_ports) * sizeof(*grown));
+        s->by_port = grown;
+        s->nr_ports = nr;
+    }
+    s->by_port[port] = c;
+    r->port = (uint32_t)port;
+    r->remote_port = remote_port;
+    return 0;
+}
+
+int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remote_port)
+{
+    struct ring *r = calloc(1, sizeof(*r));
+    void *page = NULL;
+    struct conn *c;
+    int err;
+
+    if (!r)
+        return ENOMEM;
+    err = -s->host.ops->map_ring(s->host.priv, d->domid, gfn, &page, &r->granted);
+    if (err) {
+        free(r);
+        return err;
+    }
+    r->page = page;
+    r->gfn = gfn;
+    c = conn_new(s, d, &ring_ops, r);
+    if (!c) {
+        s->host.ops->unmap_ring(s->host.priv, page, r->granted);
+        free(r);
+        return ENOMEM;
+    }
+    err = ring_bind(c, remote_port);
+    if (err) {
+        conn_kill(c);
+        return err;
+    }
+    /* A guest may have spoken before it was introduced: its request indices are taken as they are. */
+    r->req_cons = load(&r->page->req_cons);
+    r->rsp_prod = load(&r->page->rsp_prod);
+    store_word(&r->page->server_features, RING_FEATURES);
+    d->conn = c;
+    ring_notify(c, r);
+    conn_wake(c);
+    return 0;
+}
+
+int ring_rebind(struct conn *c, uint32_t remote_port)
+{
+    ring_unbind(c, c->transport);
+    int err = ring_bind(c, remote_port);
+
+    conn_wake(c);
+    return err;
+}
+
+/* The guest asks to begin anew: both rings are emptied and the state goes back to connected. */
+static void ring_reconnect(struct conn *c, struct ring *r)
+{
+    conn_reset(c);
+    r->req_cons = 0;
+    r->rsp_prod = 0;
+    r->broken = false;
+    store_word(&r->page->req_cons, 0);
+    store_word(&r->page->req_prod, 0);
+    store_word(&r->page->rsp_cons, 0);
+    store_word(&r->page->rsp_prod, 0);
+    store_word(&r->page->error, XENSTORE_ERROR_NONE);
+    store_word(&r->page->connection, XENSTORE_CONNECTED);
+    ring_notify(c, r);
+}
+
+void ring_event(struct store *s, uint32_t port)
+{
+    struct conn *c = port < s->nr_ports ? s->by_port[port] : NULL;
+
+    if (!c || c->dead)
+        return;
+    struct ring *r = c->transport;
+    if (load(&r->page->connection) == XENSTORE_RECONNECT)
+        ring_reconnect(c, r);
+    conn_wake(c);
+}

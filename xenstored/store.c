@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* A store begins and ends. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xenstored/hash.h"
+#include "xenstored/store.h"
+
+const char *const special_name[SPECIAL_COUNT] = {
+    [SPECIAL_INTRODUCE] = "@introduceDomain",
+    [SPECIAL_RELEASE] = "@releaseDomain",
+};
+
+/* Nodes that a host has before anyone writes: tools look for them to see that the store is up. */
+static const char *const first_nodes[] = { "/tool/xenstored" };
+
+static int first_tree(struct store *s)
+{
+    const struct perm dom0_only = { .domid = 0, .rights = 0 };
+    struct perms *p = perms_new(&dom0_only, 1, store_next_gen(s));
+    int err;
+
+    if (!p)
+        return ENOMEM;
+    err = tree_init(&s->tree, p, store_next_gen(s));
+    if (!err) {
+        s->tree.tally = &s->books;
+        tally_add(&s->books, 0, 1, (int64_t)node_bytes(s->tree.root));
+    }
+    for (size_t i = 0; i < sizeof(first_nodes) / sizeof(first_nodes[0]) && !err; i++)
+        err = tree_create(&s->tree, first_nodes[i], p, "", 0, store_next_gen(s));
+    for (int i = 0; i < SPECIAL_COUNT; i++)
+        s->special[i] = perms_ref(p);
+    perms_unref(p);
+    return err;
+}
+
+int store_init(struct store *s, const struct host *host)
+{
+    memset(s, 0, sizeof(*s));
+    hash_init();
+    s->host = *host;
+    s->event_timeout_ms = 20000;
+    TAILQ_INIT(&s->conns);
+    TAILQ_INIT(&s->ready);
+    for (int i = 0; i < QUOTA_COUNT; i++)
+        s->quota[i] = quota_info[i].dflt;
+    s->books.flat = calloc(UINT16_MAX + 1, sizeof(*s->books.flat));
+    if (!s->books.flat)
+        return ENOMEM;
+    s->dom0 = domain_meet(s, 0);
+    if (!s->dom0)
+        return ENOMEM;
+    return first_tree(s);
+}
+
+void store_free(struct store *s)
+{
+    struct conn *c;
+
+    s->kick = NULL;
+    TAILQ_FOREACH(c, &s->conns, link)
+        conn_kill(c);
+    while (!TAILQ_EMPTY(&s->ready))
+        store_settle(s);
+    domain_free_all(s);
+    if (s->tree.root)
+        tree_drop(&s->tree);
+    for (int i = 0; i < SPECIAL_COUNT; i++)
+        perms_unref(s->special[i]);
+    free(s->watches.bucket);
+    free(s->by_port);
+    free(s->books.flat);
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's one context, and the objects that hang from it.
+ *
+ *   store ── tree            the nodes (tree.h)
+ *         ── domain          one per domid met: its quotas' counters, its ring if introduced
+ *         ── conn            one per socket client and per introduced domain
+ *              ── watch      registered by the connection, indexed in the store by path
+ *              ── tx         open transactions
+ *              ── outmsg     replies and events not yet taken by the peer
+ *
+ * Everything runs in one thread. Functions return 0 or a positive errno unless they say otherwise;
+ * that errno goes to the client by name. Nothing here knows about sockets, rings or the event loop:
+ * a connection has a table of functions for its transport, and the loop calls conn_wake() when
+ * there may be something to read or room to write, and then store_settle().
+ */
+#ifndef XENSTORED_STORE_H
+#define XENSTORED_STORE_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <xen/io/xs_wire.h>
+
+#include "xenstored/host.h"
+#include "xenstored/path.h"
+#include "xenstored/perms.h"
+#include "xenstored/quota.h"
+#include "xenstored/tree.h"
+
+struct store;
+struct conn;
+struct domain;
+struct request;
+
+/* ---- Domains (domain.c) ---- */
+
+LIST_HEAD(domain_list, domain);
+#define DOMAIN_BUCKETS 256
+
+struct domain {
+    LIST_ENTRY(domain) link;
+    uint16_t domid;
+    bool shutdown;              /* @releaseDomain has been fired for its stop */
+    bool memory_warned;
+    bool has_target;
+    uint16_t target;
+    uint64_t birth;             /* store generation when it was first met */
+    uint8_t handle[16];
+    unsigned used[QUOTA_COUNT]; /* of the quotas that count objects; nodes are in store.books */
+    int64_t memory;             /* beyond its nodes: watches, transactions, unread messages */
+    struct conn *conn;          /* its ring, once introduced */
+    unsigned nr_conns;          /* that point here, dead ones among them */
+    bool gone;                  /* out of the books; freed with its connection */
+};
+
+struct domain *domain_find(const struct store *s, uint16_t domid);
+/* Also makes one for a domain that the host knows; NULL if there is none. */
+struct domain *domain_meet(struct store *s, uint16_t domid);
+int domain_introduce(struct store *s, uint16_t domid, uint64_t gfn, uint32_t port);
+int domain_release(struct store *s, uint16_t domid);
+/* Some domain has died or shut down: finds out which. */
+void domain_check_all(struct store *s);
+void domain_free_all(struct store *s);
+struct viewer domain_viewer(const struct store *s, const struct domain *d);
+
+/* ---- Guests' rings (ring.c) ---- */
+
+/* Maps the ring page, binds the port and makes d's connection. */
+int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remote_port);
+/* The same domain has a new port, or the same again; the page stays. */
+int ring_rebind(struct conn *c, uint32_t remote_port);
+/* A port is pending. */
+void ring_event(struct store *s, uint32_t port);
+
+static inline bool domain_privileged(const struct domain *d)
+{
+    return d->domid == 0;
+}
+
+/* ---- Accounting (account.c) ---- */
+
+/* The limit for d; 0 is none. */
+unsigned quota_limit(const struct store *s, const struct domain *d, enum quota_id q);
+/* Counts n more of q for d, or returns the quota's errno. */
+int quota_take(const struct store *s, struct domain *d, enum quota_id q, unsigned n);
+void quota_give(struct domain *d, enum quota_id q, unsigned n);
+/* Would value be within q? */
+int quota_check(const struct store *s, const struct domain *d, enum quota_id q, uint64_t value);
+/* Nodes (count, bytes) that d is about to add, on top of its own and of a transaction's. */
+int quota_check_nodes(const struct store *s, struct domain *d, const struct tally *tx,
+                      unsigned nodes, size_t bytes);
+/* Memory beyond nodes. */
+int memory_take(const struct store *s, struct domain *d, size_t bytes);
+void memory_give(struct domain *d, size_t bytes);
+
+/*
+ * A guest's request stays outstanding until its reply and every event it caused have been delivered
+ * or dropped. References to this are held by the request while it runs and by those messages.
+ */
+struct cause {
+    uint32_t refs;
+    uint16_t domid;
+    uint64_t birth;
+};
+
+/* NULL for requests that are not counted, and for want of memory. */
+struct cause *cause_new(struct store *s, struct domain *d);
+void cause_unref(struct store *s, struct cause *c);
+
+/* ---- Connections (conn.c) ---- */
+
+struct conn_ops {
+    const char *kind;
+    /* Bytes read; 0 for none now; -1 when the peer is gone or wrong. */
+    ssize_t (*read)(struct conn *c, void *buf, size_t len);
+    ssize_t (*writev)(struct conn *c, const struct iovec *iov, int count);
+    /* Which of its events the connection waits for. */
+    void (*interest)(struct conn *c, bool read, bool write);
+    /* The peer broke the protocol (an XENSTORE_ERROR_*). */
+    void (*fail)(struct conn *c, uint32_t error);
+    void (*close)(struct conn *c);
+};
+
+struct outmsg {
+    TAILQ_ENTRY(outmsg) link;
+    struct cause *cause;
+    uint64_t deadline_ms;   /* an event for a guest is dropped then; 0: never */
+    uint32_t len, sent;     /* with header */
+    char data[];            /* struct xsd_sockmsg, payload */
+};
+
+TAILQ_HEAD(outmsg_queue, outmsg);
+LIST_HEAD(watch_list, watch);
+TAILQ_HEAD(tx_queue, tx);
+
+struct conn {
+    TAILQ_ENTRY(conn) link, ready_link;
+    struct store *s;
+    struct domain *dom;         /* domain 0's for sockets */
+    const struct conn_ops *ops;
+    void *transport;
+    unsigned id;                /* for the log */
+    bool ready, dead, muted;    /* muted: reading is paused until the peer takes its replies */
+    struct outmsg_queue out;
+    size_t out_bytes;
+    struct watch_list watches;
+    struct tx_queue txs;
+    uint32_t next_tx;
+    size_t in_have;
+    char in[2 * (sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX)];
+};
+
+TAILQ_HEAD(conn_queue, conn);
+
+/* NULL for want of memory. */
+struct conn *conn_new(struct store *s, struct domain *dom, const struct conn_ops *ops,
+                      void *transport);
+/* Forgets watches, transactions, unread input and output: as a new connection. */
+void conn_reset(struct conn *c);
+/* Lets go of the transport at once; to be followed by conn_kill(). */
+void conn_close(struct conn *c);
+/* The connection is freed at the next store_settle(). */
+void conn_kill(struct conn *c);
+/* Will be looked at by the next store_settle(). */
+void conn_wake(struct conn *c);
+int conn_reply(struct request *rq, const void *data, size_t len);
+void conn_error(struct request *rq, int err);
+void conn_event(struct conn *c, const char *path, const char *token, struct cause *cause);
+
+/* ---- Watches (watch.c) ---- */
+
+struct watch {
+    LIST_ENTRY(watch) conn_link, bucket_link;
+    struct conn *conn;
+    uint64_t hash;
+    size_t skip;        /* events' paths are shown without this many leading bytes */
+    const char *token;  /* behind the path */
+    char path[];
+};
+
+struct watch_index {
+    struct watch_list *bucket;
+    size_t mask, count;
+};
+
+/* Adds a watch on the absolute or special path, and sends its first event after the reply. */
+int watch_add(struct conn *c, const char *path, size_t skip, const char *token,
+              struct watch **out);
+int watch_remove(struct conn *c, const char *path, const char *token);
+void watch_remove_all(struct conn *c);
+void watch_send(struct watch *w, const char *path, struct cause *cause);
+
+/* What a change looked like, for deciding who may hear of it. parent may be NULL. */
+struct change {
+    const char *path;
+    const struct perms *perms, *old_perms, *parent;
+    bool exact; /* tell only those who watch this very path */
+    struct cause *cause;
+};
+
+void watch_fire(struct store *s, const struct change *ch);
+/* The node at path changed in the current tree; old_perms NULL if they are the same. */
+void watch_fire_node(struct store *s, const char *path, const struct perms *old_perms,
+                     struct cause *cause);
+/* The node at path and all below it are no more; they were in old. */
+void watch_fire_removed(struct store *s, const struct tree *old, const char *path,
+                        struct cause *cause);
+
+/* ---- Transactions (transaction.c) ---- */
+
+/* What a transaction did at a path. */
+enum tx_access {
+    TX_READ_NODE = 1,    /* value, permissions, existence */
+    TX_READ_LIST = 2,    /* names of children */
+    TX_READ_PERMS = 4,   /* permissions, existence */
+    TX_CREATED = 8,
+    TX_WROTE_VALUE = 16,
+    TX_WROTE_PERMS = 32,
+    TX_REMOVED = 64,
+    TX_WROTE = TX_CREATED | TX_WROTE_VALUE | TX_WROTE_PERMS | TX_REMOVED,
+};
+
+struct tx_record {
+    TAILQ_ENTRY(tx_record) link;    /* in order of first access */
+    SLIST_ENTRY(tx_record) bucket;
+    uint64_t hash;
+    unsigned access;
+    char path[];
+};
+
+TAILQ_HEAD(tx_records, tx_record);
+SLIST_HEAD(tx_bucket, tx_record);
+#define TX_BUCKETS 64
+
+struct tx {
+    TAILQ_ENTRY(tx) link;
+    uint32_t id;
+    struct tree base;       /* the store as it was at the start */
+    struct tree work;       /* and as the transaction sees it */
+    struct tally tally;     /* difference between the two */
+    struct tx_records records;
+    struct tx_bucket bucket[TX_BUCKETS];
+    unsigned count;
+    size_t charged;         /* memory taken from the domain for this */
+};
+
+int tx_start(struct conn *c, struct tx **out);
+struct tx *tx_find(const struct conn *c, uint32_t id);
+/* Records an access. ENOSPC: the quota of nodes per transaction. */
+int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access);
+/* Ends it either way. EAGAIN: something it read has changed. */
+int tx_commit(struct conn *c, struct tx *tx, struct cause *cause);
+void tx_free(struct conn *c, struct tx *tx);
+
+/* ---- Requests (request.c, control.c) ---- */
+
+struct request {
+    struct store *s;
+    struct conn *c;
+    struct viewer viewer;
+    struct tx *tx;
+    struct tree *tree;      /* the transaction's, or the store's */
+    struct cause *cause;
+    struct xsd_sockmsg hdr;
+    const char *data;       /* hdr.len bytes */
+    char path[PATH_ABS_MAX + 1];
+};
+
+void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *data);
+int control_handle(struct request *rq);
+
+/* ---- The whole ---- */
+
+enum { SPECIAL_INTRODUCE, SPECIAL_RELEASE, SPECIAL_COUNT };
+extern const char *const special_name[SPECIAL_COUNT];
+
+struct store {
+    struct host host;
+    struct tree tree;
+    struct tally books;             /* nodes and their bytes by owner */
+    uint64_t generation;
+    unsigned quota[QUOTA_COUNT];
+    unsigned event_timeout_ms;      /* a guest's unread events are dropped after this; 0: never */
+    struct perms *special[SPECIAL_COUNT];
+    struct domain_list domains[DOMAIN_BUCKETS];
+    struct domain *dom0;
+    struct conn_queue conns, ready;
+    unsigned next_conn_id, nr_conns;
+    struct watch_index watches;
+    struct conn **by_port;          /* rings' connections by local port */
+    uint32_t nr_ports;
+    bool settling;
+    bool want_tick;                 /* store_tick() has something to wait for */
+    bool trace;                     /* log every request and reply */
+    /* The event loop's: asks for a store_settle() soon; milliseconds of a monotonic clock. */
+    void (*kick)(struct store *s);
+    uint64_t (*now_ms)(struct store *s);
+    void *loop;
+};
+
+/* 0 or errno. The host's table is copied. Makes the nodes that a fresh store has. */
+int store_init(struct store *s, const struct host *host);
+void store_free(struct store *s);
+/* Sends what waits, goes on with connections that were cut short, frees dead ones. */
+void store_settle(struct store *s);
+/* Drops guests' events that are too old; true if it must be called again within a second. */
+bool store_tick(struct store *s);
+
+static inline uint64_t store_next_gen(struct store *s)
+{
+    return ++s->generation;
+}
+
+#endif

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* asprintf */
+/*
+ * xenstore: the store from the command line. One program; which command it is comes from the name
+ * it is called by ("xenstore-ls") or from its first argument ("xenstore ls").
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <xenstore.h>
+
+struct options {
+    bool full, perms, prefix, tidy, up, recurse, wide;
+    long count;
+};
+
+struct run {
+    struct xs_handle *h;
+    xs_transaction_t t;
+    struct options o;
+    int nargs;
+    char **arg;
+};
+
+/* Functions return false after having said why on stderr, except for `exists`; errno tells EAGAIN. */
+static bool complain(const char *what, const char *path)
+{
+    int err = errno;
+
+    fprintf(stderr, "xenstore: cannot %s %s: %s\n", what, path, strerror(err));
+    errno = err;
+    return false;
+}
+
+/* ---- Printing ---- */
+
+/* A value with everything that is not printable as C escapes. */
+static char *printable(const char *value, unsigned len)
+{
+    static const char plain[] = "\n\r\t\\", letter[] = "nrt\\";
+    char *out = malloc(4 * (size_t)len + 1), *p = out;
+
+    for (unsigned i = 0; out && i < len; i++) {
+        unsigned char c = (unsigned char)value[i];
+        const char *esc = c ? strchr(plain, c) : NULL;
+
+        if (esc)
+            p += sprintf(p, "\\%c", letter[esc - plain]);
+        else if (c < ' ' || c >= 0x7f)
+            p += sprintf(p, "\\%03o", c);
+        else
+            *p++ = (char)c;
+    }
+    if (out)
+        *p = 0;
+    return out;
+}
+
+static void print_perms(struct run *r, const char *path)
+{
+    static const char letters[] = "nrwb";
+    unsigned n = 0;
+    struct xs_permissions *p = xs_get_permissions(r->h, r->t, path, &n);
+
+    if (!p)
+        return;
+    printf("   (");
+    for (unsigned i = 0; i < n; i++)
+        printf("%s%c%u", i ? "," : "", letters[p[i].perms & 3], p[i].id);
+    printf(")");
+    free(p);
+}
+
+/* Columns of the terminal, 0 if lines are not to be cut. */
+static unsigned line_width(const struct options *o)
+{
+    struct winsize w;
+
+    if (o->wide || !isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w))
+        return 0;
+    return w.ws_col;
+}
+
+static bool print_node(struct run *r, const char *path, const char *name, unsigned depth)
+{
+    unsigned len = 0, width = line_width(&r->o);
+    char *value = xs_read(r->h, r->t, path, &len), *text;
+
+    if (!value && errno != EACCES)
+        return errno == ENOENT; /* gone between listing and reading */
+    text = value ? printable(value, len) : NULL;
+    int head = r->o.full ? printf("%s = ", path) : printf("%*s%s = ", (int)depth, "", name);
+    size_t room = width > (unsigned)head + 6 ? width - (unsigned)head - 2 : 4;
+    if (!text)
+        printf("(not readable)");
+    else if (width && strlen(text) > room)
+        printf("\"%.*s...\"", (int)(room - 3), text);
+    else
+        printf("\"%s\"", text);
+    if (r->o.perms)
+        print_perms(r, path);
+    putchar('\n');
+    free(text);
+    free(value);
+    return true;
+}
+
+/* ---- Walking a subtree: a stack of paths, as deep trees are allowed ---- */
+
+struct todo {
+    char *path;
+    unsigned depth;
+};
+
+struct walk {
+    struct todo *item;
+    size_t count, room;
+};
+
+static bool push(struct walk *w, char *path, unsigned depth)
+{
+    if (path && w->count == w->room) {
+        size_t room = w->room ? w->room * 2 : 64;
+        struct todo *grown = realloc(w->item, room * sizeof(*grown));
+        if (!grown) {
+            free(path);
+            return false;
+        }
+        w->item = grown;
+        w->room = room;
+    }
+    if (path)
+        w->item[w->count++] = (struct todo){ path, depth };
+    return path != NULL;
+}
+
+static char *join(const char *path, const char *name)
+{
+    char *out;
+
+    return asprintf(&out, "%s/%s", strcmp(path, "/") ? path : "", name) < 0 ? NULL : out;
+}
+
+static bool push_children(struct run *r, struct walk *w, const char *path, unsigned depth)
+{
+    unsigned n = 0;
+    char **kids = xs_directory(r->h, r->t, path, &n);
+    bool ok = true;
+
+    if (!kids)
+        return errno == ENOENT || errno == EACCES;
+    while (ok && n--)
+        ok = push(w, join(path, kids[n]), depth);
+    free(kids);
+    return ok;
+}
+
+/* Calls fn for everything below path (path itself has depth 0 and is not included). */
+static bool walk_below(struct run *r, const char *path,
+                       bool (*fn)(struct run *r, const char *path, unsigned depth))
+{
+    struct walk w = { 0 };
+    bool ok = push_children(r, &w, path, 1);
+
+    while (w.count) {
+        struct todo it = w.item[--w.count];
+
+        ok = ok && fn(r, it.path, it.depth) && push_children(r, &w, it.path, it.depth + 1);
+        free(it.path);
+    }
+    free(w.item);
+    return ok;
+}
+
+/* ---- Commands ---- */
+
+static bool ls_node(struct run *r, const char *path, unsigned depth)
+{
+    return print_node(r, path, strrchr(path, '/') + 1, depth - 1);
+}
+
+static bool cmd_ls(struct run *r)
+{
+    const char *path = r->nargs ? r->arg[0] : "/";
+    unsigned n;
+    char **probe = xs_directory(r->h, r->t, path, &n);
+
+    if (!probe)
+        return complain("list", path);
+    free(probe);
+    return walk_below(r, path, ls_node) || complain("list", path);
+}
+
+static bool cmd_list(struct run *r)
+{
+    for (int i = 0; i < r->nargs; i++) {
+        unsigned n = 0;
+        char **kids = xs_directory(r->h, r->t, r->arg[i], &n);
+
+        if (!kids)
+            return complain("list", r->arg[i]);
+        for (unsigned k = 0; k < n; k++)
+            printf("%s%s%s\n", r->o.prefix ? r->arg[i] : "",
+                   r->o.prefix && strcmp(r->arg[i], "/") ? "/" : "", kids[k]);
+        free(kids);
+    }
+    return true;
+}
+
+static bool cmd_read(struct run *r)
+{
+    for (int i = 0; i < r->nargs; i++) {
+        unsigned len = 0;
+        char *value = xs_read(r->h, r->t, r->arg[i], &len);
+        char *text = value ? printable(value, len) : NULL;
+
+        if (!text)
+            return complain("read", r->arg[i]);
+        if (r->o.prefix)
+            printf("%s: ", r->arg[i]);
+        puts(text);
+        free(text);
+        free(value);
+    }
+    return true;
+}
+
+static bool cmd_exists(struct run *r)
+{
+    for (int i = 0; i < r->nargs; i++) {
+        char *value = xs_read(r->h, r->t, r->arg[i], NULL);
+
+        if (!value)
+            return errno == ENOENT ? false : complain("read", r->arg[i]);
+        free(value);
+    }
+    return true;
+}
+
+static bool cmd_write(struct run *r)
+{
+    for (int i = 0; i + 1 < r->nargs; i += 2)
+        if (!xs_write(r->h, r->t, r->arg[i], r->arg[i + 1], (unsigned)strlen(r->arg[i + 1])))
+            return complain("write", r->arg[i]);
+    return true;
+}
+
+/* Removes parents that are left with neither children nor value. */
+static bool tidy(struct run *r, const char *path)
+{
+    char *up = strdup(path), *slash;
+    bool ok = up != NULL;
+
+    while (ok && (slash = strrchr(up, '/')) && slash != up) {
+        unsigned n = 1, len = 1;
+
+        *slash = 0;
+        char **kids = xs_directory(r->h, r->t, up, &n);
+        char *value = xs_read(r->h, r->t, up, &len);
+        bool empty = kids && value && !n && !len;
+        free(kids);
+        free(value);
+        if (!empty)
+            break;
+        ok = xs_rm(r->h, r->t, up) || complain("remove", up);
+    }
+    free(up);
+    return ok;
+}
+
+static bool cmd_rm(struct run *r)
+{
+    for (int i = 0; i < r->nargs; i++) {
+        char *there = xs_read(r->h, r->t, r->arg[i], NULL);
+
+        if (!there || !xs_rm(r->h, r->t, r->arg[i])) {
+            free(there);
+            return complain("remove", r->arg[i]);
+        }
+        free(there);
+        if (r->o.tidy && !tidy(r, r->arg[i]))
+            return false;
+    }
+    return true;
+}
+
+static struct xs_permissions new_perms[64];
+static unsigned nr_new_perms;
+
+static bool chmod_node(struct run *r, const char *path, unsigned depth)
+{
+    return xs_set_permissions(r->h, r->t, path, new_perms, nr_new_perms) ||
+           complain("set permissions of", path);
+}
+
+static bool chmod_up(struct run *r, const char *path)
+{
+    char *up = strdup(path), *slash;
+    bool ok = up != NULL;
+
+    while (ok && (slash = strrchr(up, '/')) && slash != up) {
+        *slash = 0;
+        ok = chmod_node(r, up, 0);
+    }
+    free(up);
+    return ok;
+}
+
+static bool cmd_chmod(struct run *r)
+{
+    nr_new_perms = (unsigned)r->nargs - 1;
+    if (nr_new_perms > sizeof(new_perms) / sizeof(new_perms[0])) {
+        fprintf(stderr, "xenstore: too many modes\n");
+        return false;
+    }
+    for (unsigned i = 0; i < nr_new_perms; i++)
+        if (!xs_strings_to_perms(&new_perms[i], 1, r->arg[i + 1])) {
+            fprintf(stderr, "xenstore: bad mode %s: one of n r w b and a domain id is expected\n",
+                    r->arg[i + 1]);
+            return false;
+        }
+    return chmod_node(r, r->arg[0], 0) && (!r->o.up || chmod_up(r, r->arg[0])) &&
+           (!r->o.recurse || walk_below(r, r->arg[0], chmod_node));
+}
+
+static bool cmd_watch(struct run *r)
+{
+    for (int i = 0; i < r->nargs; i++)
+        if (!xs_watch(r->h, r->arg[i], r->arg[i]))
+            return complain("watch", r->arg[i]);
+    for (long n = 0; r->o.count < 0 || n < r->o.count; n++) {
+        char **event = xs_read_watch(r->h, NULL);
+
+        if (!event)
+            return complain("wait for events from", xs_daemon_socket());
+        puts(event[XS_WATCH_PATH]);
+        fflush(stdout);
+        free(event);
+    }
+    return true;
+}
+
+static bool cmd_control(struct run *r)
+{
+    char data[XENSTORE_PAYLOAD_MAX];
+    size_t used = 0;
+
+    for (int i = 1; i < r->nargs; i++) {
+        size_t len = strlen(r->arg[i]) + 1;
+
+        if (len > sizeof(data) - used) {
+            errno = E2BIG;
+            return complain("send", r->arg[0]);
+        }
+        memcpy(data + used, r->arg[i], len);
+        used += len;
+    }
+    char *answer = xs_control_command(r->h, r->arg[0], data, (unsigned)used);
+    if (!answer)
+        return complain("do", r->arg[0]);
+    size_t len = strlen(answer);
+    printf("%s%s", answer, len && answer[len - 1] == '\n' ? "" : "\n");
+    free(answer);
+    return true;
+}
+
+/* ---- The table ---- */
+
+static const struct command {
+    const char *name, *options, *args, *help;
+    int min_args, max_args; /* max -1: any number */
+    bool transaction;
+    bool (*fn)(struct run *r);
+} commands[] = {
+    { "chmod", "hsur", "PATH MODE...", "set permissions (-r below it too, -u above it too)", 2, -1,
+      true, cmd_chmod },
+    { "control", "hs", "COMMAND [ARG...]", "send a command to the daemon", 1, -1, false,
+      cmd_control },
+    { "exists", "hs", "PATH...", "exit with 0 if all exist", 1, -1, false, cmd_exists },
+    { "list", "hsp", "PATH...", "names of children (-p with the path before)", 1, -1, false,
+      cmd_list },
+    { "ls", "hsfpw", "[PATH]", "everything below (-f full paths, -p permissions, -w whole lines)",
+      0, 1, false, cmd_ls },
+    { "read", "hsp", "PATH...", "values (-p with the path before)", 1, -1, false, cmd_read },
+    { "rm", "hst", "PATH...", "remove with all below (-t empty parents too)", 1, -1, true, cmd_rm },
+    { "watch", "hsn:", "PATH...", "print the path of every change (-n COUNT then exit)", 1, -1,
+      false, cmd_watch },
+    { "write", "hs", "PATH VALUE [PATH VALUE...]", "set values", 2, -1, true, cmd_write },
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage_of(FILE *to, const struct command *c)
+{
+    char letters[16];
+    size_t n = 0;
+
+    for (const char *p = c->options; *p; p++)
+        if (*p != ':')
+            letters[n++] = *p;
+    letters[n] = 0;
+    fprintf(to, "usage: xenstore-%s [-%s] %s\n", c->name, letters, c->args);
+    fprintf(to, "       %s\n", c->help);
+}
+
+static int usage_all(FILE *to)
+{
+    fprintf(to, "usage: xenstore COMMAND [options] [arguments]\n");
+    for (size_t i = 0; i < NR_COMMANDS; i++)
+        fprintf(to, "  %-8s %-28s %s\n", commands[i].name, commands[i].args, commands[i].help);
+    return to == stdout ? 0 : 2;
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < NR_COMMANDS; i++)
+        if (!strcmp(name, commands[i].name))
+            return &commands[i];
+    return NULL;
+}
+
+static bool parse_count(const char *text, long *out)
+{
+    char *end;
+
+    *out = strtol(text, &end, 10);
+    return *text && !*end && *out >= 0;
+}
+
+/* -1: go on; else the exit status. */
+static int parse_options(const struct command *cmd, int argc, char **argv, struct options *o)
+{
+    int c;
+
+    o->count = -1;
+    while ((c = getopt(argc, argv, cmd->options)) != -1) {
+        switch (c) {
+        case 'h': usage_of(stdout, cmd); return 0;
+        case 's': break; /* sockets only: as Xen's tools, accepted for old scripts */
+        case 'f': o->full = true; break;
+        case 'p': o->perms = o->prefix = true; break;
+        case 'w': o->wide = true; break;
+        case 't': o->tidy = true; break;
+        case 'u': o->up = true; break;
+        case 'r': o->recurse = true; break;
+        case 'n':
+            if (parse_count(optarg, &o->count))
+                break;
+            /* fall through */
+        default: usage_of(stderr, cmd); return 2;
+        }
+    }
+    return -1;
+}
+
+static bool run_once(const struct command *cmd, struct run *r)
+{
+    if (!cmd->transaction)
+        return cmd->fn(r);
+    r->t = xs_transaction_start(r->h);
+    if (!r->t)
+        return complain("start a transaction for", cmd->name);
+    bool ok = cmd->fn(r);
+    int err = errno;
+    if (!xs_transaction_end(r->h, r->t, !ok) && ok) {
+        err = errno;
+        ok = false;
+        if (err != EAGAIN)
+            complain("finish", cmd->name);
+    } else if (!ok && err == EAGAIN) {
+        err = EIO;
+    }
+    errno = err;
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    const char *slash = strrchr(argv[0], '/'), *self = slash ? slash + 1 : argv[0];
+    const struct command *cmd = NULL;
+    struct run r = { 0 };
+    bool ok;
+
+    if (!strncmp(self, "xenstore-", strlen("xenstore-"))) {
+        cmd = find_command(self + strlen("xenstore-"));
+    } else if (argc > 1) {
+        if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))
+            return usage_all(stdout);
+        cmd = find_command(argv[1]);
+        argc--;
+        argv++;
+    }
+    if (!cmd)
+        return usage_all(stderr);
+    int status = parse_options(cmd, argc, argv, &r.o);
+    if (status >= 0)
+        return status;
+    r.nargs = argc - optind;
+    r.arg = argv + optind;
+    if (r.nargs < cmd->min_args || (cmd->max_args >= 0 && r.nargs > cmd->max_args) ||
+        (cmd->fn == cmd_write && r.nargs % 2)) {
+        usage_of(stderr, cmd);
+        return 2;
+    }
+    r.h = xs_open(0);
+    if (!r.h) {
+        complain("reach the store at", xs_daemon_socket());
+        return 1;
+    }
+    do
+        ok = run_once(cmd, &r);
+    while (!ok && errno == EAGAIN && cmd->transaction);
+    xs_close(r.h);
+    return ok ? 0 : 1;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Transactions: a version of the tree of one's own, and a record of what was read and written.
+ *
+ * At the end, what was read must be in the current tree as it was in the one the transaction began
+ * with. Then what was written is put into a version of the current tree, and that becomes current:
+ * all or nothing, whatever fails on the way.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xenstored/hash.h"
+#include "xenstored/store.h"
+
+int tx_start(struct conn *c, struct tx **out)
+{
+    int err = quota_take(c->s, c->dom, QUOTA_TRANSACTIONS, 1);
+    struct tx *tx;
+
+    if (err)
+        return err;
+    err = memory_take(c->s, c->dom, sizeof(*tx));
+    tx = err ? NULL : calloc(1, sizeof(*tx));
+    if (!tx) {
+        if (!err)
+            memory_give(c->dom, sizeof(*tx));
+        quota_give(c->dom, QUOTA_TRANSACTIONS, 1);
+        return ENOMEM;
+    }
+    do
+        tx->id = c->next_tx++;
+    while (!tx->id || tx_find(c, tx->id));
+    tree_share(&tx->base, &c->s->tree);
+    tree_share(&tx->work, &c->s->tree);
+    tx->work.tally = &tx->tally;
+    TAILQ_INIT(&tx->records);
+    tx->charged = sizeof(*tx);
+    TAILQ_INSERT_TAIL(&c->txs, tx, link);
+    *out = tx;
+    return 0;
+}
+
+struct tx *tx_find(const struct conn *c, uint32_t id)
+{
+    struct tx *tx;
+
+    TAILQ_FOREACH(tx, &c->txs, link)
+        if (tx->id == id)
+            return tx;
+    return NULL;
+}
+
+void tx_free(struct conn *c, struct tx *tx)
+{
+    struct tx_record *r;
+
+    while ((r = TAILQ_FIRST(&tx->records))) {
+        TAILQ_REMOVE(&tx->records, r, link);
+        free(r);
+    }
+    TAILQ_REMOVE(&c->txs, tx, link);
+    tree_drop(&tx->base);
+    tree_drop(&tx->work);
+    tally_free(&tx->tally);
+    memory_give(c->dom, tx->charged);
+    quota_give(c->dom, QUOTA_TRANSACTIONS, 1);
+    free(tx);
+}
+
+/* ---- Records ---- */
+
+static int charge(struct conn *c, struct tx *tx, size_t bytes)
+{
+    int err = memory_take(c->s, c->dom, bytes);
+
+    if (!err)
+        tx->charged += bytes;
+    return err;
+}
+
+static struct tx_record *record_find(struct tx *tx, const char *path, uint64_t hash)
+{
+    struct tx_record *r;
+
+    SLIST_FOREACH(r, &tx->bucket[hash % TX_BUCKETS], bucket)
+        if (r->hash == hash && !strcmp(r->path, path))
+            return r;
+    return NULL;
+}
+
+int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access)
+{
+    size_t len = strlen(path);
+    uint64_t hash = hash_name(path, len, 0);
+    struct tx_record *r = record_find(tx, path, hash);
+    int err;
+
+    if (r) {
+        /* What it wrote itself it does not depend on others for. */
+        if (r->access & (TX_WROTE_VALUE | TX_CREATED))
+            access &= ~(unsigned)TX_READ_NODE;
+        r->access |= access;
+        return 0;
+    }
+    err = quota_check(c->s, c->dom, QUOTA_TX_NODES, tx->count + 1);
+    if (!err)
+        err = charge(c, tx, sizeof(*r) + len + 1);
+    if (err)
+        return err;
+    r = malloc(sizeof(*r) + len + 1);
+    if (!r)
+        return ENOMEM;
+    r->hash = hash;
+    r->access = access;
+    memcpy(r->path, path, len + 1);
+    SLIST_INSERT_HEAD(&tx->bucket[hash % TX_BUCKETS], r, bucket);
+    TAILQ_INSERT_TAIL(&tx->records, r, link);
+    tx->count++;
+    return 0;
+}
+
+/* ---- The end ---- */
+
+static bool read_is_current(const struct tx *tx, const struct tree *now, const struct tx_record *r)
+{
+    const struct node *then = tree_find(&tx->base, r->path), *cur = tree_find(now, r->path);
+
+    if (!then || !cur)
+        return !then && !cur;
+    if (then == cur)
+        return true;
+    if (r->access & TX_READ_NODE && then->gen != cur->gen)
+        return false;
+    if (r->access & TX_READ_LIST && then->kids_gen != cur->kids_gen)
+        return false;
+    return perms_equal(then->perms, cur->perms);
+}
+
+static bool reads_are_current(const struct tx *tx, const struct tree *now)
+{
+    const struct tx_record *r;
+
+    TAILQ_FOREACH(r, &tx->records, link)
+        if (!read_is_current(tx, now, r))
+            return false;
+    return true;
+}
+
+/* Brings one written path in `to` to where the transaction left it. */
+static int replay(struct store *s, const struct tx *tx, struct tree *to, const struct tx_record *r)
+{
+    const struct node *want = tree_find(&tx->work, r->path), *have = tree_find(to, r->path);
+    uint64_t gen = store_next_gen(s);
+    int err = 0;
+
+    if (!want)
+        return have ? tree_remove(to, r->path, gen) : 0;
+    if (!have)
+        return tree_create(to, r->path, want->perms, node_value(want), want->value_len, gen);
+    bool perms = r->access & (TX_WROTE_PERMS | TX_CREATED) && !perms_equal(want->perms, have->perms);
+    if (r->access & (TX_WROTE_VALUE | TX_CREATED))
+        err = tree_set_value(to, r->path, node_value(want), want->value_len, gen);
+    if (!err && perms)
+        err = tree_set_perms(to, r->path, want->perms, gen);
+    return err;
+}
+
+/* Parents before children. */
+static int by_path(const void *a, const void *b)
+{
+    const struct tx_record *x = *(const struct tx_record *const *)a;
+    const struct tx_record *y = *(const struct tx_record *const *)b;
+
+    return strcmp(x->path, y->path);
+}
+
+static int replay_all(struct store *s, const struct tx *tx, struct tree *to)
+{
+    const struct tx_record **written = malloc((tx->count + 1) * sizeof(*written)), *r;
+    unsigned n = 0;
+    int err = 0;
+
+    if (!written)
+        return ENOMEM;
+    TAILQ_FOREACH(r, &tx->records, link) {
+        if (err)
+            break;
+        if (r->access & TX_WROTE)
+            written[n++] = r;
+        /* Removals first: what was made again afterwards has records of its own. */
+        if (r->access & TX_REMOVED && tree_find(to, r->path))
+            err = tree_remove(to, r->path, store_next_gen(s));
+    }
+    qsort(written, n, sizeof(*written), by_path);
+    for (unsigned i = 0; i < n && !err; i++)
+        err = replay(s, tx, to, written[i]);
+    free(written);
+    return err;
+}
+
+/* A guest must not get past its quota by what others did meanwhile to its count. */
+static int tally_allowed(const struct store *s, const struct domain *d, const struct tally *diff)
+{
+    struct usage more = tally_get(diff, d->domid);
+
+    if (diff->failed)
+        return ENOMEM;
+    if (more.nodes <= 0)
+        return 0;
+    return quota_check(s, d, QUOTA_NODES,
+                       (uint64_t)((int64_t)s->books.flat[d->domid].nodes + more.nodes));
+}
+
+/* new's contents become the store's; *old gets what was. */
+static void publish(struct store *s, struct tree *fresh, const struct tally *diff, struct tree *old)
+{
+    *old = s->tree;
+    old->tally = NULL;
+    s->tree = *fresh;
+    s->tree.tally = &s->books;
+    tally_merge(&s->books, diff);
+}
+
+static void fire_all(struct store *s, const struct tx *tx, const struct tree *old,
+                     struct cause *cause)
+{
+    const struct tx_record *r;
+
+    TAILQ_FOREACH(r, &tx->records, link) {
+        if (!(r->access & TX_WROTE))
+            continue;
+        const struct node *was = tree_find(old, r->path), *is = tree_find(&s->tree, r->path);
+        if (was && (!is || r->access & TX_REMOVED))
+            watch_fire_removed(s, old, r->path, cause);
+        if (is)
+            watch_fire_node(s, r->path, was ? was->perms : NULL, cause);
+    }
+}
+
+static bool wrote(const struct tx *tx)
+{
+    const struct tx_record *r;
+
+    TAILQ_FOREACH(r, &tx->records, link)
+        if (r->access & TX_WROTE)
+            return true;
+    return false;
+}
+
+int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
+{
+    struct store *s = c->s;
+    struct tally tally = { 0 };
+    struct tree fresh, old = { 0 };
+    bool alone = s->tree.root == tx->base.root;
+    int err = 0;
+
+    tree_share(&fresh, alone ? &tx->work : &s->tree);
+    fresh.tally = &tally;
+    if (!alone && !reads_are_current(tx, &s->tree))
+        err = EAGAIN;
+    else if (tx->tally.failed)
+        err = ENOMEM;
+    else if (alone)
+        tally_merge(&tally, &tx->tally);
+    else if (wrote(tx))
+        err = replay_all(s, tx, &fresh);
+    if (!err)
+        err = tally_allowed(s, c->dom, &tally);
+    if (err) {
+        tree_drop(&fresh);
+    } else {
+        publish(s, &fresh, &tally, &old);
+        fire_all(s, tx, &old, cause);
+        tree_drop(&old);
+    }
+    tally_free(&tally);
+    tx_free(c, tx);
+    return err;
+}
