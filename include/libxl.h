@@ -381,8 +381,8 @@ void libxl_device_pci_assignable_list_free(libxl_device_pci *list, int num);
 
 /* ---- CPUID policy */
 
-/* Adds one "feature=value" or "leaf[,subleaf]:register=bits" item. Not 0: which part is wrong
- * (1 name, 2 value, 3 syntax, as in 4.17). */
+/* Adds one "feature=value" item, or a "leaf[,subleaf]:register=bits" item. Not 0: what is wrong
+ * (of the first form: 1 no "=", 2 the name, 3 the value). */
 int libxl_cpuid_parse_config(libxl_cpuid_policy_list *cpuid, const char *str);
 int libxl_cpuid_parse_config_xend(libxl_cpuid_policy_list *cpuid, const char *str);
 

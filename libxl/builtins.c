@@ -174,6 +174,9 @@ yajl_gen_status libxl_hwcap_gen_json(yajl_gen hand, libxl_hwcap *p)
 
 static int parse_hwcap(struct lx_parse *ps, const struct lx_json *o, void *p)
 {
+    /* Xen's libxl writes only the first four */
+    if (o->kind == LX_JSON_ARRAY && o->count == 4)
+        return parse_words(ps, o, &lx_type_uint32, p, 4);
     return parse_words(ps, o, &lx_type_uint32, p, 8);
 }
 
@@ -350,39 +353,44 @@ static yajl_gen_status gen_cpuid(yajl_gen hand, const struct xc_xend_cpuid *c)
     return s ? s : yajl_gen_map_close(hand);
 }
 
+static yajl_gen_status gen_msr(yajl_gen hand, const struct xc_msr *m)
+{
+    yajl_gen_status s = yajl_gen_map_open(hand);
+
+    if (!s)
+        s = gen_named(hand, "index", m->index);
+    if (!s)
+        s = lx_json_gen_string(hand, "policy");
+    if (!s)
+        s = lx_json_gen_string(hand, m->policy);
+    return s ? s : yajl_gen_map_close(hand);
+}
+
+static yajl_gen_status open_named_array(yajl_gen hand, const char *name)
+{
+    yajl_gen_status s = lx_json_gen_string(hand, name);
+
+    return s ? s : yajl_gen_array_open(hand);
+}
+
 yajl_gen_status libxl_cpuid_policy_list_gen_json(yajl_gen hand, libxl_cpuid_policy_list *p)
 {
     const struct xc_xend_cpuid *c = *p ? (*p)->cpuid : NULL;
     const struct xc_msr *m = *p ? (*p)->msr : NULL;
     yajl_gen_status s = yajl_gen_map_open(hand);
 
-    if (!s && c) {
-        s = lx_json_gen_string(hand, "cpuid");
-        if (!s)
-            s = yajl_gen_array_open(hand);
-        for (; !s && c->input[0] != XEN_CPUID_INPUT_UNUSED; c++)
-            s = gen_cpuid(hand, c);
-        if (!s)
-            s = yajl_gen_array_close(hand);
-    }
-    if (!s && m) {
-        s = lx_json_gen_string(hand, "msr");
-        if (!s)
-            s = yajl_gen_array_open(hand);
-        for (; !s && m->index != XC_MSR_INPUT_UNUSED; m++) {
-            s = yajl_gen_map_open(hand);
-            if (!s)
-                s = gen_named(hand, "index", m->index);
-            if (!s)
-                s = lx_json_gen_string(hand, "policy");
-            if (!s)
-                s = lx_json_gen_string(hand, m->policy);
-            if (!s)
-                s = yajl_gen_map_close(hand);
-        }
-        if (!s)
-            s = yajl_gen_array_close(hand);
-    }
+    if (!s)
+        s = open_named_array(hand, "cpuid");
+    for (; !s && c && c->input[0] != XEN_CPUID_INPUT_UNUSED; c++)
+        s = gen_cpuid(hand, c);
+    if (!s)
+        s = yajl_gen_array_close(hand);
+    if (!s)
+        s = open_named_array(hand, "msr");
+    for (; !s && m && m->index != XC_MSR_INPUT_UNUSED; m++)
+        s = gen_msr(hand, m);
+    if (!s)
+        s = yajl_gen_array_close(hand);
     return s ? s : yajl_gen_map_close(hand);
 }
 

@@ -50,7 +50,7 @@ static bool left_out(const struct lx_field *f, const char *base)
 {
     const void *p = base + f->offset;
 
-    if (f->role == LX_KEY || f->deprecated)
+    if (f->role == LX_KEY)
         return true;
     if (f->role == LX_ARRAY)
         return *(const int *)(base + f->aux) <= 0 || !*(void *const *)p;
