@@ -140,9 +140,11 @@ struct kl_ret { struct kl_hdr h; int64_t ret; uint32_t flags, reserved; };
  * treats what it reads as hostile; the core copies before it checks.
  */
 enum { KL_RS_OFFLINE, KL_RS_RUNNING, KL_RS_RUNNABLE, KL_RS_BLOCKED };
+/* Parts of a context in kl_vcpu_state.load; a part without its bit keeps the state it has (reset at first). */
+enum { KL_LOAD_CPU = 1, KL_LOAD_LAPIC = 2, KL_LOAD_LAPIC_REGS = 4, KL_LOAD_MTRR = 8 };
 struct kl_vcpu_state {
     uint32_t run;                               /* KL_RS_*; written by the process */
-    uint32_t load;                              /* 1: the core has put a context here for the next KL_RUN */
+    uint32_t load;                              /* KL_LOAD_*: what the core has put here for the next KL_RUN */
     uint32_t online;                            /* by VCPUOP_up/down, or the core's context */
     int32_t  tid;                               /* of the vCPU thread, for affinity */
     uint64_t time[4];                           /* ns in each RUNSTATE_* (running, runnable, blocked, offline) */
@@ -155,7 +157,8 @@ struct kl_vcpu_state {
     uint64_t time_info_gva;
     uint64_t upcall_vector;
     uint64_t singleshot_ns, periodic_ns;        /* armed timers, absolute guest system time; 0 none */
-    uint64_t pad[64];
+    struct hvm_hw_mtrr mtrr;
+    uint64_t pad[32];
 } __attribute__((aligned(4096)));
 struct kl_state {
     uint64_t system_time_offset;                /* guest system time = host CLOCK_MONOTONIC + this */
