@@ -332,27 +332,10 @@ static inline xen_pfn_t xc_dom_p2m(struct xc_dom_image *dom, xen_pfn_t pfn)
     return pfn < dom->total_pages ? dom->pv_p2m[pfn] : INVALID_MFN;
 }
 
-/* ---- suspend, resume, dump -------------------------------------------------------------- */
-
-struct xenevtchn_handle;
+/* ---- resume ----------------------------------------------------------------------------- */
 
 /* Cooperative (fast) resume: the guest's SHUTDOWN_suspend returns 1. */
 int xc_domain_resume(xc_interface *xch, uint32_t domid, int fast);
-
-/*
- * Binds the caller to the guest's suspend event channel `port`. *lockfd guards against a second
- * migration of the same domain, and belongs to the release.
- */
-int xc_suspend_evtchn_init_exclusive(xc_interface *xch, struct xenevtchn_handle *xce,
-                                     uint32_t domid, int port, int *lockfd);
-int xc_suspend_evtchn_init_sane(xc_interface *xch, struct xenevtchn_handle *xce, uint32_t domid,
-                                int port, int *lockfd);
-int xc_suspend_evtchn_release(xc_interface *xch, struct xenevtchn_handle *xce, uint32_t domid,
-                              int suspend_evtchn, int *lockfd);
-int xc_await_suspend(xc_interface *xch, struct xenevtchn_handle *xce, int suspend_evtchn);
-
-/* Writes the domain's memory and vCPU state as a Xen ELF core file. */
-int xc_domain_dumpcore(xc_interface *xch, uint32_t domid, const char *corename);
 
 /* "x86_32-abi" or "x86_64-abi". */
 const char *xc_domain_get_native_protocol(xc_interface *xch, uint32_t domid);

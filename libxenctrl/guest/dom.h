@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The domain builder's own view of struct xc_dom_image; see xenguest.h for how a build goes. */
+#ifndef XG_DOM_H
+#define XG_DOM_H
+
+#include "libxenctrl/ctrl/private.h"
+
+#include <xenguest.h>
+
+#include "libxenctrl/guest/kernel.h"
+
+/* What dom->parms points to. */
+struct elf_dom_parms {
+    struct kernel_image image;
+    const uint8_t *bytes;      /* the unpacked image that `image` describes */
+    size_t size;
+};
+
+/* What PVH guests are called in Xen's capabilities. */
+#define DOM_GUEST_TYPE "hvm-3.0-x86_32"
+
+/* dom_core.c: reports a failure; -1 for the caller to return. err is an enum xc_error_code. */
+int dom_fail(struct xc_dom_image *dom, int err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* dom_files.c: copies a module into guest memory, unpacked if it is to be; part of building. */
+int dom_build_module(struct xc_dom_image *dom, unsigned int index);
+
+/* dom_hvm.c: the steps of a build that depend on the container. */
+int dom_hvm_meminit(struct xc_dom_image *dom);
+int dom_hvm_load_acpi(struct xc_dom_image *dom);
+int dom_hvm_alloc_special_pages(struct xc_dom_image *dom);
+int dom_hvm_alloc_start_info(struct xc_dom_image *dom);
+int dom_hvm_start_info(struct xc_dom_image *dom);
+int dom_hvm_vcpu(struct xc_dom_image *dom);
+
+#endif
