@@ -146,8 +146,9 @@ int host_real_fd(const struct host_real *h)
     return xenevtchn_fd(h->evtchn);
 }
 
-int host_real_pending(struct host_real *h, bool *domain_event)
+int host_real_pending(void *arg, bool *domain_event)
 {
+    struct host_real *h = arg;
     int port = xenevtchn_pending(h->evtchn);
 
     if (port < 0)

@@ -43,7 +43,10 @@ int host_real_open(struct host_real **out, struct host *host, const char **what)
 void host_real_close(struct host_real *h);
 /* Readable when a port is pending. */
 int host_real_fd(const struct host_real *h);
-/* The next pending port, unmasked, or -1. *domain_event: it told of a domain's death or shutdown. */
-int host_real_pending(struct host_real *h, bool *domain_event);
+/*
+ * The next pending port, unmasked, or -1. *domain_event: it told of a domain's death or shutdown.
+ * arg is a struct host_real.
+ */
+int host_real_pending(void *arg, bool *domain_event);
 
 #endif

@@ -19,7 +19,8 @@
 struct loop {
     sd_event *event;
     struct store *store;
-    struct host_real *host;
+    int (*host_pending)(void *arg, bool *domain_event);
+    void *host_arg;
     sd_event_source *settle;    /* runs once after a store_settle() left something over */
     sd_event_source *tick;
     bool ticking;
@@ -214,7 +215,7 @@ static int on_host(sd_event_source *src, int fd, uint32_t events, void *arg)
         kr_log(KR_ERR, "the hypervisor's connection is gone");
         return sd_event_exit(l->event, 1);
     }
-    int port = host_real_pending(l->host, &domain_event);
+    int port = l->host_pending(l->host_arg, &domain_event);
     if (port < 0)
         return 0;
     if (domain_event)
@@ -225,14 +226,15 @@ static int on_host(sd_event_source *src, int fd, uint32_t events, void *arg)
     return 0;
 }
 
-int loop_host(struct loop *l, struct host_real *h)
+int loop_host(struct loop *l, int fd, int (*pending)(void *arg, bool *domain_event), void *arg)
 {
     sd_event_source *src;
-    int err = sd_event_add_io(l->event, &src, host_real_fd(h), EPOLLIN, on_host, l);
+    int err = sd_event_add_io(l->event, &src, fd, EPOLLIN, on_host, l);
 
     if (err < 0)
         return err;
-    l->host = h;
+    l->host_pending = pending;
+    l->host_arg = arg;
     return sd_event_source_set_floating(src, 1) < 0 ? -EINVAL : 0;
 }
 

@@ -261,7 +261,7 @@ static int serve(struct store *s, struct loop *l, struct host_real *real, const 
     int err = catch_signals(loop_event(l));
 
     if (err >= 0 && real)
-        err = loop_host(l, real);
+        err = loop_host(l, host_real_fd(real), host_real_pending, real);
     if (err >= 0)
         err = listen_all(l);
     if (err >= 0 && o->pid_file)

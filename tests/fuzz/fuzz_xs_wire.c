@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The store's wire: a script of what two socket clients, one guest and its hypervisor do.
+ *
+ * Each step is a byte that says what, and more bytes as it needs: well-formed requests made of
+ * pieces that occur in the store, raw bytes, ring words, deaths. Afterwards the books must agree.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "tests/unit/xs_fake.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct script {
+    const uint8_t *p, *end;
+    struct fake f;
+    struct fake_client *c[2];
+};
+
+static uint8_t next(struct script *s)
+{
+    return s->p < s->end ? *s->p++ : 0;
+}
+
+static const char *const pieces[] = {
+    "/", "/a", "/a/b", "/a/b/c", "/local/domain/1/data", "/local/domain/1/data/x", "data", "data/y",
+    "data/y/z", "@releaseDomain", "@introduceDomain", "/local/domain/1", "n0", "b1", "r1", "w2", "T",
+    "F", "1", "2", "7", "0", "tok", "check", "quota", "set", "nodes", "", "//", "/a/", "data\xff",
+};
+
+/* Up to four pieces, each with its NUL except sometimes the last. */
+static size_t payload(struct script *s, char *out, size_t room)
+{
+    uint8_t how = next(s);
+    size_t used = 0;
+
+    for (unsigned i = 0; i <= (how & 3u); i++) {
+        const char *piece = pieces[next(s) % (sizeof(pieces) / sizeof(pieces[0]))];
+        size_t len = strlen(piece) + 1;
+
+        if (used + len > room)
+            break;
+        memcpy(out + used, piece, len);
+        used += len;
+    }
+    return used && how & 4 ? used - 1 : used;
+}
+
+static void put(struct script *s, unsigned to, const void *data, size_t len)
+{
+    if (to < 2)
+        fake_put(&s->f, s->c[to], data, len);
+    else if (s->f.dom[1].page)
+        fake_ring_put(&s->f, 1, data, len);
+}
+
+static void request(struct script *s, unsigned to)
+{
+    char buf[sizeof(struct xsd_sockmsg) + 256];
+    struct xsd_sockmsg hdr = { .type = next(s) % 26u, .tx_id = next(s) & 3u };
+
+    hdr.len = (uint32_t)payload(s, buf + sizeof(hdr), 256);
+    memcpy(buf, &hdr, sizeof(hdr));
+    put(s, to, buf, sizeof(hdr) + hdr.len);
+}
+
+static void raw(struct script *s, unsigned to)
+{
+    char buf[64];
+    unsigned n = next(s) % sizeof(buf);
+
+    for (unsigned i = 0; i < n; i++)
+        buf[i] = (char)next(s);
+    put(s, to, buf, n);
+}
+
+static void ring_word(struct script *s)
+{
+    struct xenstore_domain_interface *page = s->f.dom[1].page;
+    unsigned which = next(s);
+    uint32_t v = (uint32_t)(int8_t)next(s) * (which & 8 ? 512u : 1u);
+
+    if (!page)
+        return;
+    uint32_t *words[] = { (uint32_t *)&page->req_cons, (uint32_t *)&page->req_prod,
+                          (uint32_t *)&page->rsp_cons, (uint32_t *)&page->rsp_prod,
+                          (uint32_t *)&page->connection, (uint32_t *)&page->error };
+    *words[which % 6] = which & 16 ? *words[which % 6] + v : v;
+    fake_ring_kick(&s->f, 1);
+}
+
+static void drain(struct script *s, unsigned from)
+{
+    struct fake_msg m;
+
+    while (from < 2 ? fake_get(s->c[from], &m) : s->f.dom[1].page && fake_ring_get(&s->f, 1, &m))
+        ;
+    fake_run(&s->f);
+}
+
+static void reopen(struct script *s, unsigned which)
+{
+    if (which > 1)
+        return;
+    fake_disconnect(&s->f, s->c[which]);
+    s->c[which] = fake_connect(&s->f);
+}
+
+static void introduce(struct script *s)
+{
+    struct fake_msg m;
+
+    if (!s->f.dom[1].exists)
+        fake_domain_up(&s->f, 1);
+    struct fake_client *c = fake_connect(&s->f);
+    fake_talk(&s->f, c, 0, XS_MKDIR, 0, "/local/domain/1/data", 21, &m);
+    fake_talk(&s->f, c, 0, XS_SET_PERMS, 0, "/local/domain/1\0r1", 19, &m);
+    fake_talk(&s->f, c, 0, XS_SET_PERMS, 0, "/local/domain/1/data\0b1", 24, &m);
+    fake_talk(&s->f, c, 0, XS_INTRODUCE, 0, "1\0" "1\0" "7", 6, &m);
+    fake_disconnect(&s->f, c);
+}
+
+static void step(struct script *s)
+{
+    uint8_t what = next(s);
+    unsigned who = what >> 6 ? (what >> 6) - 1u : 0;
+
+    switch (what & 15) {
+    case 8: raw(s, who); break;
+    case 9: drain(s, who); break;
+    case 10: ring_word(s); break;
+    case 11: reopen(s, who); break;
+    case 12: introduce(s); break;
+    case 13:
+        s->f.dom[1].shutdown = next(s) & 1;
+        s->f.dom[1].dying = next(s) & 1;
+        domain_check_all(&s->f.s);
+        fake_run(&s->f);
+        break;
+    case 14:
+        if (who)
+            fake_domain_down(&s->f, 1);
+        break;
+    case 15:
+        s->f.now_ms += 7000;
+        store_tick(&s->f.s);
+        fake_run(&s->f);
+        break;
+    default: request(s, who); break;
+    }
+}
+
+/* The daemon's own check, from a client that has seen nothing. */
+static void check(struct script *s)
+{
+    struct fake_client *c = fake_connect(&s->f);
+    struct fake_msg m;
+
+    if (fake_talk(&s->f, c, 0, XS_CONTROL, 0, "check", 6, &m) != XS_CONTROL ||
+        strcmp(m.body, "OK")) {
+        fprintf(stderr, "the books are wrong: %s\n", m.body);
+        abort();
+    }
+    fake_disconnect(&s->f, c);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct script s;
+
+    kr_log_init("fuzz", KR_ERR);
+    s.p = data;
+    s.end = data + size;
+    fake_init(&s.f);
+    s.f.s.quota[QUOTA_NODES] = 12;
+    s.f.s.quota[QUOTA_MEMORY] = 8192;
+    s.c[0] = fake_connect(&s.f);
+    s.c[1] = fake_connect(&s.f);
+    introduce(&s);
+    for (unsigned i = 0; i < 400 && s.p < s.end; i++)
+        step(&s);
+    check(&s);
+    for (int i = 0; i < 2; i++)
+        fake_disconnect(&s.f, s.c[i]);
+    fake_free(&s.f);
+    for (int i = 0; i < FAKE_DOMAINS; i++)
+        if (s.f.dom[i].mapped || s.f.dom[i].port)
+            abort();
+    return 0;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/* libxenstore against the daemon, over real sockets and the real loop in a thread of its own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <xenstore.h>
+
+#include "tests/unit/xs_fake.h"
+#include "xenstored/loop.h"
+
+struct world {
+    struct fake f;
+    struct loop *loop;
+    pthread_t thread;
+    int stop;
+    char dir[32], path[64];
+    struct xs_handle *h;
+};
+
+static int on_stop(sd_event_source *src, int fd, uint32_t events, void *arg)
+{
+    return sd_event_exit(sd_event_source_get_event(src), 0);
+}
+
+static void *serve(void *arg)
+{
+    struct world *w = arg;
+
+    sd_event_loop(loop_event(w->loop));
+    loop_free(w->loop);
+    return NULL;
+}
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    int fd;
+
+    strcpy(w->dir, "/tmp/kr-xs-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    snprintf(w->path, sizeof(w->path), "%s/socket", w->dir);
+    setenv("XENSTORED_PATH", w->path, 1);
+    fake_init(&w->f);
+    assert_int_equal(loop_new(&w->loop, &w->f.s), 0);
+    fd = loop_make_socket(w->path);
+    assert_true(fd >= 0);
+    assert_int_equal(loop_listen(w->loop, fd), 0);
+    assert_int_equal(loop_make_socket(w->path), -EADDRINUSE);
+    w->stop = eventfd(0, 0);
+    sd_event_add_io(loop_event(w->loop), NULL, w->stop, POLLIN, on_stop, NULL);
+    assert_int_equal(pthread_create(&w->thread, NULL, serve, w), 0);
+    w->h = xs_open(0);
+    assert_non_null(w->h);
+    *state = w;
+    return 0;
+}
+
+static void stop_daemon(struct world *w)
+{
+    uint64_t one = 1;
+
+    assert_int_equal(write(w->stop, &one, sizeof(one)), sizeof(one));
+    pthread_join(w->thread, NULL);
+    close(w->stop);
+    w->stop = -1;
+    w->f.s.loop = &w->f;
+    fake_free(&w->f);
+    unlink(w->path);
+    rmdir(w->dir);
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+
+    xs_close(w->h);
+    if (w->stop >= 0)
+        stop_daemon(w);
+    free(w);
+    return 0;
+}
+
+static void test_operations(void **state)
+{
+    struct xs_handle *h = ((struct world *)*state)->h;
+    struct xs_permissions p[2] = { { 0, XS_PERM_NONE }, { 3, XS_PERM_READ | XS_PERM_WRITE } }, *q;
+    unsigned n;
+
+    assert_true(xs_write(h, XBT_NULL, "/a/b", "value", 5));
+    char *v = xs_read(h, XBT_NULL, "/a/b", &n);
+    assert_string_equal(v, "value");
+    assert_int_equal(n, 5);
+    free(v);
+    assert_null(xs_read(h, XBT_NULL, "/a/none", &n));
+    assert_int_equal(errno, ENOENT);
+    assert_true(xs_mkdir(h, XBT_NULL, "/a/c"));
+    char **d = xs_directory(h, XBT_NULL, "/a", &n);
+    assert_int_equal(n, 2);
+    assert_string_equal(d[1], "c");
+    free(d);
+    d = xs_directory(h, XBT_NULL, "/a/c", &n);
+    assert_non_null(d);
+    assert_int_equal(n, 0);
+    free(d);
+    assert_true(xs_set_permissions(h, XBT_NULL, "/a", p, 2));
+    q = xs_get_permissions(h, XBT_NULL, "/a", &n);
+    assert_int_equal(n, 2);
+    assert_int_equal(q[1].id, 3);
+    assert_int_equal(q[1].perms, XS_PERM_READ | XS_PERM_WRITE);
+    free(q);
+    assert_true(xs_rm(h, XBT_NULL, "/a"));
+    assert_false(xs_rm(h, XBT_NULL, "/a/b/c"));
+    assert_false(xs_restrict(h, 1));
+    v = xs_get_domain_path(h, 12);
+    assert_string_equal(v, "/local/domain/12");
+    free(v);
+    assert_false(xs_introduce_domain(h, 3, 1, 1));
+    assert_int_equal(errno, ENOENT);
+    v = xs_control_command(h, "check", NULL, 0);
+    assert_string_equal(v, "OK");
+    free(v);
+    char big[5000] = "";
+    assert_false(xs_write(h, XBT_NULL, "/big", big, sizeof(big)));
+    assert_int_equal(errno, E2BIG);
+    assert_int_equal(xs_suspend_evtchn_port(4), -1);
+    xs_write(h, XBT_NULL, "/local/domain/4/device/suspend/event-channel", "17", 2);
+    assert_int_equal(xs_suspend_evtchn_port(4), 17);
+}
+
+static void test_long_directory(void **state)
+{
+    struct xs_handle *h = ((struct world *)*state)->h;
+    char path[64];
+    unsigned n;
+
+    for (int i = 0; i < 2000; i++) {
+        snprintf(path, sizeof(path), "/long/node-%d", i);
+        assert_true(xs_write(h, XBT_NULL, path, "", 0));
+    }
+    char **d = xs_directory(h, XBT_NULL, "/long", &n);
+    assert_int_equal(n, 2000);
+    for (int i = 0; i < 2000; i++)
+        assert_int_equal(atoi(d[i] + 5), i);
+    free(d);
+}
+
+static void test_transaction(void **state)
+{
+    struct xs_handle *h = ((struct world *)*state)->h;
+    xs_transaction_t t = xs_transaction_start(h);
+
+    assert_int_not_equal(t, XBT_NULL);
+    free(xs_read(h, t, "/x", NULL));
+    assert_true(xs_write(h, t, "/y", "1", 1));
+    assert_true(xs_write(h, XBT_NULL, "/x", "1", 1));
+    assert_false(xs_transaction_end(h, t, false));
+    assert_int_equal(errno, EAGAIN);
+    t = xs_transaction_start(h);
+    assert_true(xs_write(h, t, "/y", "1", 1));
+    assert_true(xs_transaction_end(h, t, false));
+    free(xs_read(h, XBT_NULL, "/y", NULL));
+}
+
+static bool readable(int fd, int ms)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+
+    return poll(&p, 1, ms) == 1;
+}
+
+static void test_watches(void **state)
+{
+    struct xs_handle *h = ((struct world *)*state)->h, *other = xs_open(0);
+    int fd = xs_fileno(h);
+    unsigned n;
+
+    assert_null(xs_check_watch(h));
+    assert_int_equal(errno, EAGAIN);
+    assert_true(xs_watch(h, "/w", "token"));
+    assert_true(readable(fd, 5000));
+    char **e = xs_read_watch(h, &n);
+    assert_int_equal(n, 2);
+    assert_string_equal(e[XS_WATCH_PATH], "/w");
+    assert_string_equal(e[XS_WATCH_TOKEN], "token");
+    free(e);
+    assert_false(readable(fd, 0));
+    for (int i = 0; i < 3; i++)
+        assert_true(xs_write(other, XBT_NULL, "/w/x", "1", 1));
+    for (int i = 0; i < 3; i++) {
+        e = xs_read_watch(h, NULL);
+        assert_string_equal(e[XS_WATCH_PATH], "/w/x");
+        free(e);
+    }
+    assert_false(readable(fd, 0));
+    assert_null(xs_check_watch(h));
+    assert_true(xs_unwatch(h, "/w", "token"));
+    assert_false(xs_unwatch(h, "/w", "token"));
+    xs_close(other);
+}
+
+static void test_unwatch_filter(void **state)
+{
+    struct world *w = *state;
+    struct xs_handle *h = xs_open(XS_UNWATCH_FILTER);
+
+    assert_true(xs_watch(h, "/f", "one"));
+    assert_true(xs_watch(h, "/g", "two"));
+    for (int i = 0; i < 10; i++)
+        assert_true(xs_write(h, XBT_NULL, "/f/x", "1", 1));
+    free(xs_read(w->h, XBT_NULL, "/f", NULL));
+    assert_true(xs_unwatch(h, "/f", "one"));
+    for (char **e; (e = xs_check_watch(h)); free(e))
+        assert_string_equal(e[XS_WATCH_TOKEN], "two");
+    xs_close(h);
+}
+
+/* The daemon goes away: requests fail, those who poll wake up and learn why. */
+static void test_daemon_gone(void **state)
+{
+    struct world *w = *state;
+    int fd = xs_fileno(w->h);
+
+    assert_true(xs_watch(w->h, "/w", "token"));
+    free(xs_read_watch(w->h, NULL));
+    stop_daemon(w);
+    assert_true(readable(fd, 5000));
+    assert_null(xs_read_watch(w->h, NULL));
+    assert_int_not_equal(errno, EAGAIN);
+    assert_null(xs_read(w->h, XBT_NULL, "/w", NULL));
+    assert_null(xs_open(0));
+}
+
+static void test_fork(void **state)
+{
+    struct xs_handle *h = ((struct world *)*state)->h;
+    int status;
+
+    assert_true(xs_watch(h, "/w", "token"));
+    pid_t pid = fork();
+    if (!pid) {
+        xs_daemon_destroy_postfork(h);
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    assert_int_equal(status, 0);
+    assert_true(xs_write(h, XBT_NULL, "/w/x", "1", 1));
+}
+
+#define THREADS 4
+
+static void *hammer(void *arg)
+{
+    struct xs_handle *h = arg;
+    char path[64];
+
+    for (int i = 0; i < 300; i++) {
+        snprintf(path, sizeof(path), "/t/%lx/%d", (unsigned long)pthread_self(), i);
+        if (!xs_write(h, XBT_NULL, path, "x", 1))
+            return NULL;
+        char *v = xs_read(h, XBT_NULL, path, NULL);
+        if (!v || strcmp(v, "x"))
+            return NULL;
+        free(v);
+    }
+    return h;
+}
+
+static void test_threads(void **state)
+{
+    struct xs_handle *h = ((struct world *)*state)->h;
+    pthread_t t[THREADS];
+    void *ok;
+
+    assert_true(xs_watch(h, "/t", "token"));
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&t[i], NULL, hammer, h);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(t[i], &ok);
+        assert_non_null(ok);
+    }
+    for (int i = 0; i < THREADS * 300 + 1; i++) {
+        char **e = xs_read_watch(h, NULL);
+        assert_non_null(e);
+        free(e);
+    }
+}
+
+static void test_helpers(void **state)
+{
+    struct xs_permissions p[2];
+
+    assert_true(xs_path_is_subpath("/a", "/a/b"));
+    assert_true(xs_path_is_subpath("/a", "/a"));
+    assert_true(xs_path_is_subpath("/", "/a"));
+    assert_false(xs_path_is_subpath("/a", "/ab"));
+    assert_true(xs_strings_to_perms(p, 2, "b7\0n0"));
+    assert_int_equal(p[0].id, 7);
+    assert_false(xs_strings_to_perms(p, 1, "q7"));
+    assert_false(xs_strings_to_perms(p, 1, "r"));
+    assert_true(MAX_STRLEN(uint32_t) >= 11);
+    unsetenv("XENSTORED_PATH");
+    setenv("XENSTORED_RUNDIR", "/some/where", 1);
+    assert_string_equal(xs_daemon_socket(), "/some/where/socket");
+    unsetenv("XENSTORED_RUNDIR");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(operations), T(long_directory), T(transaction), T(watches), T(unwatch_filter),
+        T(daemon_gone), T(fork), T(threads), cmocka_unit_test(test_helpers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* Guests' rings: honest ones, slow ones and lying ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/xs_fake.h"
+
+struct world {
+    struct fake f;
+    struct fake_client *c;
+    struct fake_msg m;
+};
+
+#define S(text) (text), sizeof(text)
+#define N(text) (text), sizeof(text) - 1
+
+static uint32_t talk(struct world *w, uint32_t type, const char *data, size_t len)
+{
+    return fake_talk(&w->f, w->c, 0, type, 0, data, len, &w->m);
+}
+
+static uint32_t guest(struct world *w, uint16_t domid, uint32_t type, const char *data, size_t len)
+{
+    return fake_talk(&w->f, NULL, domid, type, 0, data, len, &w->m);
+}
+
+static void introduce(struct world *w, uint16_t domid)
+{
+    char buf[64];
+    int n = snprintf(buf, sizeof(buf), "%u%c%u%c7", domid, 0, 0xfeffc, 0);
+
+    fake_domain_up(&w->f, domid);
+    assert_int_equal(talk(w, XS_INTRODUCE, buf, (size_t)n + 1), XS_INTRODUCE);
+}
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+
+    fake_init(&w->f);
+    w->c = fake_connect(&w->f);
+    introduce(w, 1);
+    talk(w, XS_MKDIR, S("/local/domain/1/data"));
+    talk(w, XS_SET_PERMS, S("/local/domain/1\0n0\0r1"));
+    talk(w, XS_SET_PERMS, S("/local/domain/1/data\0n1"));
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(talk(w, XS_CONTROL, S("check")), XS_CONTROL);
+    assert_string_equal(w->m.body, "OK");
+    fake_disconnect(&w->f, w->c);
+    fake_free(&w->f);
+    for (int i = 0; i < FAKE_DOMAINS; i++) {
+        assert_int_equal(w->f.dom[i].mapped, 0);
+        assert_int_equal(w->f.dom[i].port, 0);
+    }
+    free(w);
+    return 0;
+}
+
+static struct xenstore_domain_interface *page(struct world *w)
+{
+    return w->f.dom[1].page;
+}
+
+static void test_honest(void **state)
+{
+    struct world *w = *state;
+    char big[2100] = "data/big";
+
+    assert_int_equal(page(w)->server_features, 3);
+    memset(big + 9, 'v', 2000);
+    for (int i = 0; i < 20; i++) { /* longer than the ring, wrapping at every offset */
+        assert_int_equal(guest(w, 1, XS_WRITE, big, 9 + 2000 - (size_t)i), XS_WRITE);
+        assert_int_equal(guest(w, 1, XS_READ, S("data/big")), XS_READ);
+        assert_int_equal(w->m.hdr.len, 2000 - i);
+        assert_memory_equal(w->m.body, big + 9, w->m.hdr.len);
+    }
+    assert_true(w->f.dom[1].notified > 40);
+}
+
+/* Without the grant the frame is mapped. */
+static void test_foreign_map(void **state)
+{
+    struct world *w = *state;
+
+    w->f.no_gnttab = true;
+    introduce(w, 2);
+    assert_int_equal(guest(w, 2, XS_GET_DOMAIN_PATH, S("2")), XS_GET_DOMAIN_PATH);
+    fake_domain_down(&w->f, 2);
+    assert_int_equal(w->f.dom[2].mapped, 0);
+}
+
+static void assert_refused(struct world *w, uint32_t error)
+{
+    assert_int_equal(page(w)->error, error);
+    assert_int_equal(talk(w, XS_READ, S("/tool/xenstored")), XS_READ); /* others are served */
+}
+
+static void reconnect(struct world *w)
+{
+    page(w)->connection = XENSTORE_RECONNECT;
+    fake_ring_kick(&w->f, 1);
+    assert_int_equal(page(w)->connection, XENSTORE_CONNECTED);
+    assert_int_equal(page(w)->error, XENSTORE_ERROR_NONE);
+    assert_int_equal(page(w)->req_prod, 0);
+    w->f.dom[1].rsp_cons = w->f.dom[1].req_prod = 0;
+    assert_int_equal(guest(w, 1, XS_READ, S("data")), XS_READ);
+}
+
+static void test_indices(void **state)
+{
+    static const uint32_t wrong[] = { 1025, 2048, 0x80000000, 0xffffffff, 0x7fffffff };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        page(w)->req_prod = page(w)->req_cons + wrong[i];
+        fake_ring_kick(&w->f, 1);
+        assert_refused(w, XENSTORE_ERROR_RINGIDX);
+        reconnect(w);
+        guest(w, 1, XS_WATCH, S("data\0t"));
+        page(w)->rsp_cons = page(w)->rsp_prod - wrong[i];
+        talk(w, XS_WRITE, N("/local/domain/1/data/x\0y"));
+        assert_refused(w, XENSTORE_ERROR_RINGIDX);
+        reconnect(w);
+    }
+}
+
+/* The daemon's own indices are its own, whatever the guest writes over them. */
+static void test_overwritten(void **state)
+{
+    struct world *w = *state;
+
+    for (uint32_t i = 0; i < 100; i++) {
+        page(w)->req_cons = i * 2654435761u;
+        page(w)->rsp_prod = ~page(w)->req_cons;
+        fake_ring_kick(&w->f, 1);
+    }
+    assert_refused(w, XENSTORE_ERROR_NONE);
+    reconnect(w);
+}
+
+static void test_protocol(void **state)
+{
+    struct world *w = *state;
+    struct xsd_sockmsg hdr = { .type = XS_READ, .len = XENSTORE_PAYLOAD_MAX + 1 };
+
+    fake_ring_put(&w->f, 1, &hdr, sizeof(hdr));
+    assert_refused(w, XENSTORE_ERROR_PROTO);
+    reconnect(w);
+}
+
+/* Reconnection drops watches, transactions and half a request. */
+static void test_reconnect(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(guest(w, 1, XS_WATCH, S("data\0t")), XS_WATCH);
+    assert_int_equal(guest(w, 1, XS_TRANSACTION_START, S("")), XS_TRANSACTION_START);
+    fake_ring_put(&w->f, 1, "half", 4);
+    reconnect(w);
+    talk(w, XS_WRITE, N("/local/domain/1/data/x\0y"));
+    assert_false(fake_ring_get(&w->f, 1, &w->m));
+    assert_int_equal(w->f.s.watches.count, 0);
+    assert_int_equal(domain_find(&w->f.s, 1)->used[QUOTA_TRANSACTIONS], 0);
+}
+
+/* XSA-326 a: requests without taking replies stop at the quota; taking them goes on. */
+static void test_no_replies_taken(void **state)
+{
+    struct world *w = *state;
+    struct {
+        struct xsd_sockmsg hdr;
+        char path[5];
+    } __attribute__((packed)) req = { { XS_READ, 0, 0, 5 }, "data" };
+    unsigned sent = 0, got = 0;
+
+    talk(w, XS_WRITE, N("/local/domain/1/data\0" "0123456789012345678901234567890123456789"));
+    for (; sent < 200; sent++)
+        if (fake_ring_put(&w->f, 1, &req, sizeof(req)) != sizeof(req))
+            break;
+    assert_true(sent < 150);
+    assert_in_range(domain_find(&w->f.s, 1)->used[QUOTA_OUTSTANDING], 1, 20);
+    while (fake_ring_get(&w->f, 1, &w->m))
+        got++;
+    assert_in_range(got, sent, sent + 1);
+    assert_int_equal(domain_find(&w->f.s, 1)->used[QUOTA_OUTSTANDING], 0);
+    assert_int_equal(domain_find(&w->f.s, 1)->memory, 0);
+}
+
+/* XSA-326 b: events that nobody reads are bounded by memory, told once each, and dropped in time. */
+static void test_no_events_taken(void **state)
+{
+    struct world *w = *state;
+    char buf[96];
+
+    w->f.s.quota[QUOTA_MEMORY] = 50000;
+    for (int i = 0; i < 100; i++) {
+        int n = snprintf(buf, sizeof(buf), "data%c%d", 0, i);
+        guest(w, 1, XS_WATCH, buf, (size_t)n + 1);
+    }
+    while (fake_ring_get(&w->f, 1, &w->m))
+        ;
+    for (int i = 0; i < 300; i++) {
+        int n = snprintf(buf, sizeof(buf), "/local/domain/1/data/%d", i);
+        talk(w, XS_WRITE, buf, (size_t)n + 1);
+    }
+    struct domain *d = domain_find(&w->f.s, 1);
+    assert_in_range(d->memory + w->f.s.books.flat[1].bytes, 10000, 100000);
+    assert_true(w->f.s.want_tick);
+    w->f.now_ms += 30000;
+    store_tick(&w->f.s);
+    fake_run(&w->f);
+    assert_in_range(d->conn->out_bytes, 0, 200); /* what is half sent stays */
+    while (fake_ring_get(&w->f, 1, &w->m))
+        ;
+    for (int i = 0; i < 100; i++)
+        talk(w, XS_WRITE, N("/local/domain/1/data/1\0x"));
+    assert_in_range(d->conn->out_bytes, 0, 100 * 96);
+}
+
+/* A guest that does not read cannot hold up another whose writes it watches for longer than that. */
+static void test_outstanding_across(void **state)
+{
+    struct world *w = *state;
+    int done = 0;
+
+    introduce(w, 2);
+    talk(w, XS_SET_PERMS, S("/local/domain/1/data\0b1\0b2"));
+    for (int i = 0; i < 30; i++) {
+        char buf[64];
+        int n = snprintf(buf, sizeof(buf), "/local/domain/1/data%c%d", 0, i);
+        guest(w, 2, XS_WATCH, buf, (size_t)n + 1);
+        while (fake_ring_get(&w->f, 2, &w->m))
+            ;
+    }
+    for (; done < 100; done++) {
+        char buf[64];
+        int n = snprintf(buf, sizeof(buf), "data/%d%cx", done, 0);
+        if (guest(w, 1, XS_WRITE, buf, (size_t)n) != XS_WRITE)
+            break;
+    }
+    assert_in_range(done, 15, 30);
+    w->f.now_ms += 30000;
+    store_tick(&w->f.s);
+    fake_run(&w->f);
+    assert_true(fake_ring_get(&w->f, 1, &w->m)); /* the one that waited */
+    assert_int_equal(guest(w, 1, XS_READ, S("data")), XS_READ);
+}
+
+/* XSA-425, XSA-484: release and introduction in all states. */
+static void test_soft_reset(void **state)
+{
+    struct world *w = *state;
+
+    for (int i = 0; i < 20; i++) {
+        guest(w, 1, XS_WATCH, S("data\0t"));
+        guest(w, 1, XS_TRANSACTION_START, S(""));
+        for (int k = 0; k < i; k++)
+            talk(w, XS_WRITE, N("/local/domain/1/data/x\0y"));
+        assert_int_equal(talk(w, XS_RELEASE, S("1")), XS_RELEASE);
+        assert_int_equal(talk(w, XS_RELEASE, S("1")), XS_ERROR);
+        assert_int_equal(w->f.dom[1].port, 0);
+        memset(page(w), 0, 4096);
+        w->f.dom[1].rsp_cons = w->f.dom[1].req_prod = 0;
+        assert_int_equal(talk(w, XS_INTRODUCE, S("1\0" "1\0" "9")), XS_INTRODUCE);
+        assert_int_equal(guest(w, 1, XS_READ, S("data")), XS_READ);
+    }
+    assert_int_equal(talk(w, XS_INTRODUCE, S("1\0" "1\0" "8")), XS_INTRODUCE); /* rebinds */
+    assert_int_equal(guest(w, 1, XS_READ, S("data")), XS_READ);
+}
+
+/* A number that comes back before its end was noticed. */
+static void test_reused_number(void **state)
+{
+    struct world *w = *state;
+
+    guest(w, 1, XS_WRITE, N("data/old\0x"));
+    introduce(w, 1); /* fake_domain_up() gives it another handle */
+    assert_int_equal(talk(w, XS_READ, S("/local/domain/1/data")), XS_ERROR);
+    assert_int_equal(guest(w, 1, XS_READ, S("/local/domain/1")), XS_ERROR);
+    assert_string_equal(w->m.body, "EACCES");
+}
+
+static void test_dying(void **state)
+{
+    struct world *w = *state;
+
+    talk(w, XS_WATCH, S("@releaseDomain\0r"));
+    while (fake_get(w->c, &w->m))
+        ;
+    w->f.dom[1].dying = true;
+    domain_check_all(&w->f.s);
+    fake_run(&w->f);
+    assert_int_equal(w->f.dom[1].mapped, 0);
+    assert_true(fake_get(w->c, &w->m));
+    assert_string_equal(w->m.body, "@releaseDomain");
+    talk(w, XS_IS_DOMAIN_INTRODUCED, S("1"));
+    assert_string_equal(w->m.body, "F");
+    fake_domain_down(&w->f, 1);
+    assert_null(domain_find(&w->f.s, 1));
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(honest), T(foreign_map), T(indices), T(overwritten), T(protocol), T(reconnect),
+        T(no_replies_taken), T(no_events_taken), T(outstanding_across), T(soft_reset),
+        T(reused_number), T(dying),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
