@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Comparing what the two sides made of a case; the table of what is undefined. */
+#include "tests/cpu/cpudiff.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+enum { CF = 1, PF = 4, AF = 0x10, ZF = 0x40, SF = 0x80, OF = 0x800, ALL6 = 0x8d5 };
+
+/* When a row of the table below applies, by the shift count. */
+enum when { ALWAYS, COUNT_NOT_0, COUNT_NOT_1, COUNT_ABOVE_SIZE };
+
+/* Flags that the manuals (Intel SDM vol. 1 appendix A, AMD APM vol. 3) leave undefined. */
+static const struct undefined { ZydisMnemonic m; uint32_t flags; enum when when; } undefined[] = {
+    { ZYDIS_MNEMONIC_MUL, SF | ZF | AF | PF, ALWAYS }, { ZYDIS_MNEMONIC_IMUL, SF | ZF | AF | PF, ALWAYS },
+    { ZYDIS_MNEMONIC_DIV, ALL6, ALWAYS }, { ZYDIS_MNEMONIC_IDIV, ALL6, ALWAYS },
+    { ZYDIS_MNEMONIC_AND, AF, ALWAYS }, { ZYDIS_MNEMONIC_OR, AF, ALWAYS },
+    { ZYDIS_MNEMONIC_XOR, AF, ALWAYS }, { ZYDIS_MNEMONIC_TEST, AF, ALWAYS },
+    { ZYDIS_MNEMONIC_SHL, AF, COUNT_NOT_0 }, { ZYDIS_MNEMONIC_SHR, AF, COUNT_NOT_0 },
+    { ZYDIS_MNEMONIC_SAR, AF, COUNT_NOT_0 },
+    { ZYDIS_MNEMONIC_SHL, OF, COUNT_NOT_1 }, { ZYDIS_MNEMONIC_SHR, OF, COUNT_NOT_1 },
+    { ZYDIS_MNEMONIC_SAR, OF, COUNT_NOT_1 },
+    { ZYDIS_MNEMONIC_SHL, CF, COUNT_ABOVE_SIZE }, { ZYDIS_MNEMONIC_SHR, CF, COUNT_ABOVE_SIZE },
+    { ZYDIS_MNEMONIC_ROL, OF, COUNT_NOT_1 }, { ZYDIS_MNEMONIC_ROR, OF, COUNT_NOT_1 },
+    { ZYDIS_MNEMONIC_RCL, OF, COUNT_NOT_1 }, { ZYDIS_MNEMONIC_RCR, OF, COUNT_NOT_1 },
+    { ZYDIS_MNEMONIC_SHLD, AF, COUNT_NOT_0 }, { ZYDIS_MNEMONIC_SHRD, AF, COUNT_NOT_0 },
+    { ZYDIS_MNEMONIC_SHLD, OF, COUNT_NOT_1 }, { ZYDIS_MNEMONIC_SHRD, OF, COUNT_NOT_1 },
+    { ZYDIS_MNEMONIC_SHLD, ALL6, COUNT_ABOVE_SIZE }, { ZYDIS_MNEMONIC_SHRD, ALL6, COUNT_ABOVE_SIZE },
+    { ZYDIS_MNEMONIC_BSF, CF | OF | SF | AF | PF, ALWAYS },
+    { ZYDIS_MNEMONIC_BSR, CF | OF | SF | AF | PF, ALWAYS },
+    { ZYDIS_MNEMONIC_TZCNT, OF | SF | AF | PF, ALWAYS }, { ZYDIS_MNEMONIC_LZCNT, OF | SF | AF | PF, ALWAYS },
+    { ZYDIS_MNEMONIC_BT, OF | SF | AF | PF, ALWAYS }, { ZYDIS_MNEMONIC_BTS, OF | SF | AF | PF, ALWAYS },
+    { ZYDIS_MNEMONIC_BTR, OF | SF | AF | PF, ALWAYS }, { ZYDIS_MNEMONIC_BTC, OF | SF | AF | PF, ALWAYS },
+    { ZYDIS_MNEMONIC_AAA, OF | SF | ZF | PF, ALWAYS }, { ZYDIS_MNEMONIC_AAS, OF | SF | ZF | PF, ALWAYS },
+    { ZYDIS_MNEMONIC_AAM, OF | AF | CF, ALWAYS }, { ZYDIS_MNEMONIC_AAD, OF | AF | CF, ALWAYS },
+    { ZYDIS_MNEMONIC_DAA, OF, ALWAYS }, { ZYDIS_MNEMONIC_DAS, OF, ALWAYS },
+};
+
+struct info { ZydisDecodedInstruction insn; ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT]; };
+
+static bool decode(const struct cpu_case *c, struct info *i)
+{
+    ZydisDecoder d;
+
+    cpu_decoder(&d, c->compat);
+    return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, c->code, c->len, &i->insn, i->ops));
+}
+
+/* The masked count of a shift, rotation or double shift. */
+static unsigned count(const struct cpu_case *c, const struct info *i)
+{
+    unsigned n = i->insn.mnemonic == ZYDIS_MNEMONIC_SHLD || i->insn.mnemonic == ZYDIS_MNEMONIC_SHRD;
+    const ZydisDecodedOperand *o = &i->ops[n + 1];
+    uint64_t value = o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? o->imm.value.u : c->in.gpr[ENGINE_RCX];
+
+    return (unsigned)value & (i->ops[0].size == 64 ? 63 : 31);
+}
+
+static uint32_t undefined_flags(const struct cpu_case *c, const struct info *i)
+{
+    uint32_t flags = 0;
+
+    for (size_t k = 0; k < sizeof(undefined) / sizeof(undefined[0]); k++) {
+        const struct undefined *u = &undefined[k];
+        if (u->m != i->insn.mnemonic)
+            continue;
+        unsigned n = u->when == ALWAYS ? 0 : count(c, i);
+        if (u->when == ALWAYS || (u->when == COUNT_NOT_0 && n) || (u->when == COUNT_NOT_1 && n > 1) ||
+            (u->when == COUNT_ABOVE_SIZE && n > i->ops[0].size) ||
+            /* a count of exactly the size leaves CF defined for SHL and SHR of 8 and 16 bits, not on all */
+            (u->when == COUNT_ABOVE_SIZE && n == i->ops[0].size && u->flags == CF))
+            flags |= u->flags;
+    }
+    return flags;
+}
+
+/* Double shifts by more than the operand's size: the result is undefined too. */
+static bool result_undefined(const struct cpu_case *c, const struct info *i)
+{
+    return (i->insn.mnemonic == ZYDIS_MNEMONIC_SHLD || i->insn.mnemonic == ZYDIS_MNEMONIC_SHRD) &&
+           count(c, i) > i->ops[0].size;
+}
+
+/* ---------------------------------------------------------------- reporting */
+
+static FILE *report;
+static unsigned differences;
+
+__attribute__((format(printf, 1, 2)))
+static void differ(const char *fmt, ...)
+{
+    va_list ap;
+
+    differences++;
+    if (!report)
+        return;
+    fprintf(report, "    ");
+    va_start(ap, fmt);
+    vfprintf(report, fmt, ap);
+    va_end(ap);
+    fprintf(report, "\n");
+}
+
+static void field(const char *name, uint64_t in, uint64_t native, uint64_t guest)
+{
+    if (native != guest)
+        differ("%-8s was %016" PRIx64 "  host %016" PRIx64 "  soft %016" PRIx64, name, in, native, guest);
+}
+
+static uint64_t get(const uint8_t *p, unsigned n)
+{
+    uint64_t x = 0;
+    memcpy(&x, p, n);
+    return x;
+}
+
+void print_case(const struct cpu_case *c, FILE *f)
+{
+    struct info i;
+    ZydisFormatter fmt;
+    char text[128] = "(undecodable)";
+
+    if (decode(c, &i)) {
+        ZydisFormatterInit(&fmt, ZYDIS_FORMATTER_STYLE_INTEL);
+        ZydisFormatterFormatInstruction(&fmt, &i.insn, i.ops, i.insn.operand_count_visible, text,
+                                        sizeof(text), c->in.rip, NULL);
+    }
+    fprintf(f, "  %s%s ", c->compat ? "32-bit" : "64-bit", c->step ? " step" : "");
+    for (unsigned k = 0; k < c->len; k++)
+        fprintf(f, "%02x", c->code[k]);
+    fprintf(f, "  %s\n", text);
+}
+
+static const char *const gpr_names[16] = {
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+    "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+};
+static const char *const sreg_names[ENGINE_NR_SREGS] = { "es", "cs", "ss", "ds", "fs", "gs" };
+
+static void compare_fx(const struct cpu_case *c, const uint8_t *n, const uint8_t *g)
+{
+    static const struct { const char *name; unsigned off, len; } fields[] = {
+        { "fcw", 0, 2 }, { "fsw", 2, 2 }, { "ftw", 4, 1 }, { "fop", 6, 2 }, { "fip", 8, 8 },
+        { "fdp", 16, 8 }, { "mxcsr", 24, 4 },
+    };
+    char name[16];
+
+    for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++)
+        field(fields[k].name, get(c->in.fx + fields[k].off, fields[k].len),
+              get(n + fields[k].off, fields[k].len), get(g + fields[k].off, fields[k].len));
+    for (unsigned k = 0; k < 8; k++)
+        for (unsigned part = 0; part < 2; part++) {
+            unsigned off = 32 + 16 * k + 8 * part, len = part ? 2 : 8;
+            snprintf(name, sizeof(name), "st%u.%s", k, part ? "se" : "m");
+            field(name, get(c->in.fx + off, len), get(n + off, len), get(g + off, len));
+        }
+    for (unsigned k = 0; k < 32; k++) {
+        unsigned off = 160 + 8 * k;
+        snprintf(name, sizeof(name), "xmm%u.%c", k / 2, k % 2 ? 'h' : 'l');
+        field(name, get(c->in.fx + off, 8), get(n + off, 8), get(g + off, 8));
+    }
+}
+
+static void compare_data(const struct cpu_outcome *n, const struct cpu_outcome *g)
+{
+    unsigned shown = 0;
+
+    if (!memcmp(n->data, g->data, DATA_RW))
+        return;
+    for (unsigned k = 0; k < DATA_RW && shown < 8; k += 8)
+        if (memcmp(n->data + k, g->data + k, 8)) {
+            differ("[%08x] host %016" PRIx64 "  soft %016" PRIx64, DATA_VA + k, get(n->data + k, 8),
+                   get(g->data + k, 8));
+            shown++;
+        }
+}
+
+unsigned compare(const struct cpu_case *c, const struct cpu_outcome *n, const struct cpu_outcome *g,
+                 FILE *f)
+{
+    struct info i;
+    uint64_t gpr_mask = c->compat ? 0xffffffff : ~0ull, flag_mask = ~0ull;
+
+    report = f;
+    differences = 0;
+    memset(&i, 0, sizeof(i));
+    if (decode(c, &i) && n->vector != 6)
+        flag_mask = ~(uint64_t)undefined_flags(c, &i);
+    if (n->vector != g->vector || n->error != g->error || n->cr2 != g->cr2)
+        differ("fault    host %u(%x) cr2 %" PRIx64 "  soft %u(%x) cr2 %" PRIx64, n->vector, n->error,
+               n->cr2, g->vector, g->error, g->cr2);
+    if (n->vector != g->vector && (n->vector >= VEC_HANG || g->vector >= VEC_HANG))
+        return differences;
+    if (result_undefined(c, &i))
+        return differences;
+    /* The upper halves are undefined after a stay in 32-bit code (AMD APM vol. 2, 14.8). */
+    for (unsigned k = 0; k < (c->compat ? 8u : 16u); k++)
+        field(gpr_names[k], c->in.gpr[k], n->s.gpr[k] & gpr_mask, g->s.gpr[k] & gpr_mask);
+    field("rip", c->in.rip, n->s.rip, g->s.rip);
+    field("rflags", c->in.rflags, n->s.rflags & flag_mask, g->s.rflags & flag_mask);
+    for (unsigned k = 0; k < ENGINE_NR_SREGS; k++)
+        field(sreg_names[k], c->in.sel[k], n->s.sel[k], g->s.sel[k]);
+    field("fsbase", c->in.fs_base, n->s.fs_base, g->s.fs_base);
+    field("gsbase", c->in.gs_base, n->s.gs_base, g->s.gs_base);
+    compare_fx(c, n->s.fx, g->s.fx);
+    compare_data(n, g);
+    return differences;
+}
