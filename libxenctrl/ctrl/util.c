@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Whole reads and writes, bit arrays, aligned memory. */
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
 #include "libxenctrl/ctrl/private.h"
+
+/* What Linux takes at a time (UIO_MAXIOV). */
+#define MAX_IOV 1024
 
 int read_exact(int fd, void *data, size_t size)
 {
@@ -49,7 +51,7 @@ int writev_exact(int fd, const struct iovec *iov, int iovcnt)
         if (done) {
             n = write(fd, (const char *)iov[i].iov_base + done, iov[i].iov_len - done);
         } else {
-            n = writev(fd, iov + i, iovcnt - i < IOV_MAX ? iovcnt - i : IOV_MAX);
+            n = writev(fd, iov + i, iovcnt - i < MAX_IOV ? iovcnt - i : MAX_IOV);
         }
         if (n < 0 && errno == EINTR) {
             continue;

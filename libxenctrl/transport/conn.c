@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE    /* struct ucred */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,23 @@ static int greet(struct kt_conn *c)
     return 0;
 }
 
+/* In a place that anyone could have made first (/tmp), the core must be the user's own or root's. */
+static int check_peer(int fd)
+{
+    const char *dir = getenv("KRYPTON_RUNDIR");
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+
+    if ((dir && *dir) || geteuid() == 0)
+        return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+        return -1;
+    if (peer.uid == 0 || peer.uid == geteuid())
+        return 0;
+    errno = EPERM;
+    return -1;
+}
+
 int kt_connect(struct kt_conn *c, bool cloexec)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -57,7 +75,7 @@ int kt_connect(struct kt_conn *c, bool cloexec)
     c->fd = socket(AF_UNIX, SOCK_SEQPACKET | (cloexec ? SOCK_CLOEXEC : 0), 0);
     if (c->fd < 0)
         return -1;
-    if (connect(c->fd, (struct sockaddr *)&sa, sizeof(sa)) || greet(c)) {
+    if (connect(c->fd, (struct sockaddr *)&sa, sizeof(sa)) || check_peer(c->fd) || greet(c)) {
         saved = errno;
         kt_disconnect(c);
         errno = saved;
