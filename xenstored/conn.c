@@ -321,11 +321,11 @@ static void serve(struct conn *c)
     more = input_some(c);
     stalled = conn_stalled(c);
     conn_output(c);
-    c->ready = false;
     if (c->dead) {
         conn_free(c);
         return;
     }
+    c->ready = false;
     set_interest(c);
     if (more || (stalled && !c->muted))
         conn_wake(c);

@@ -179,6 +179,15 @@ int loop_client(struct loop *l, int fd)
     return 0;
 }
 
+/* The source lives as long as the event loop. */
+static int leave_to_event(sd_event_source *src)
+{
+    int err = sd_event_source_set_floating(src, 1);
+
+    sd_event_source_unref(src);
+    return err < 0 ? err : 0;
+}
+
 static int on_listen(sd_event_source *src, int fd, uint32_t events, void *arg)
 {
     int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -203,7 +212,7 @@ int loop_listen(struct loop *l, int fd)
     if (err < 0)
         return err;
     sd_event_source_set_io_fd_own(src, 1);
-    return sd_event_source_set_floating(src, 1) < 0 ? -EINVAL : 0;
+    return leave_to_event(src);
 }
 
 static int on_host(sd_event_source *src, int fd, uint32_t events, void *arg)
@@ -235,7 +244,7 @@ int loop_host(struct loop *l, int fd, int (*pending)(void *arg, bool *domain_eve
         return err;
     l->host_pending = pending;
     l->host_arg = arg;
-    return sd_event_source_set_floating(src, 1) < 0 ? -EINVAL : 0;
+    return leave_to_event(src);
 }
 
 /* True if someone answers at path. */

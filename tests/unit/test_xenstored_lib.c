@@ -39,7 +39,6 @@ static void *serve(void *arg)
     struct world *w = arg;
 
     sd_event_loop(loop_event(w->loop));
-    loop_free(w->loop);
     return NULL;
 }
 
@@ -75,8 +74,8 @@ static void stop_daemon(struct world *w)
     pthread_join(w->thread, NULL);
     close(w->stop);
     w->stop = -1;
-    w->f.s.loop = &w->f;
     fake_free(&w->f);
+    loop_free(w->loop);
     unlink(w->path);
     rmdir(w->dir);
 }
