@@ -1,0 +1,624 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/core/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <xen/memory.h>
+
+#include "common/log.h"
+#include "hypervisor/core/domain.h"
+#include "hypervisor/core/event_channel.h"
+#include "hypervisor/core/grant_table.h"
+#include "hypervisor/core/hypercall.h"
+
+#define MAX_CLIENTS 1024
+#define REQUESTS_PER_TURN 8
+
+/* A reply under construction: bytes, and descriptors that the sender keeps. */
+struct reply {
+    union { struct kw_reply h; uint8_t bytes[KW_MAX_MSG]; } u;
+    size_t len;
+    int fd[KW_MAX_FDS];
+    unsigned nr_fds;
+};
+
+static int send_packet(int sock, const void *buf, size_t len, const int *fds, unsigned nr_fds)
+{
+    union { struct cmsghdr h; char buf[CMSG_SPACE(KW_MAX_FDS * sizeof(int))]; } c;
+    struct iovec iov = { (void *)(uintptr_t)buf, len };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (nr_fds) {
+        memset(&c, 0, sizeof(c));
+        m.msg_control = c.buf;
+        m.msg_controllen = CMSG_SPACE(nr_fds * sizeof(int));
+        c.h.cmsg_level = SOL_SOCKET;
+        c.h.cmsg_type = SCM_RIGHTS;
+        c.h.cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
+        memcpy(CMSG_DATA(&c.h), fds, nr_fds * sizeof(int));
+    }
+    return sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len ? 0 : -errno;
+}
+
+static void drop_pending(struct client *c)
+{
+    for (unsigned i = 0; i < c->nr_pending_fds; i++) {
+        close(c->pending_fd[i]);
+    }
+    free(c->pending);
+    c->pending = NULL;
+    c->nr_pending_fds = 0;
+}
+
+static void listen_to(struct client *c)
+{
+    /* While a call waits or a reply does not go out, only the peer's end is of interest. */
+    sd_event_source_set_io_events(c->src, c->pending ? EPOLLOUT : c->blocked ? 0 : EPOLLIN);
+}
+
+/* Replies are never lost: what the socket does not take waits, and no new request is read meanwhile. */
+static void send_reply(struct client *c, const void *buf, size_t len, const int *fds, unsigned nr_fds)
+{
+    int rc = send_packet(c->fd, buf, len, fds, nr_fds);
+
+    if (rc != -EAGAIN) {
+        return;    /* sent, or the peer is gone, which its hang-up tells */
+    }
+    c->pending = malloc(len);
+    if (!c->pending) {
+        shutdown(c->fd, SHUT_RDWR);
+        return;
+    }
+    memcpy(c->pending, buf, len);
+    c->pending_len = len;
+    for (unsigned i = 0; i < nr_fds; i++) {
+        int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+
+        if (fd < 0) {
+            drop_pending(c);
+            shutdown(c->fd, SHUT_RDWR);
+            return;
+        }
+        c->pending_fd[c->nr_pending_fds++] = fd;
+    }
+    listen_to(c);
+}
+
+void client_hypercall_done(struct client *c, long ret)
+{
+    struct kw_hypercall_reply r = { .h = { c->hc_seq, 0 }, .ret = ret };
+
+    c->blocked = false;
+    send_reply(c, &r, sizeof(r), NULL, 0);
+    listen_to(c);
+}
+
+/* May this client name that domain in its maps and channels? */
+static int may_name(const struct client *c, uint32_t domid)
+{
+    if (domid >= DOMID_FIRST_RESERVED) {
+        return -EINVAL;
+    }
+    return c->restricted && domid != c->restrict_domid ? -EPERM : 0;
+}
+
+static int do_hello(struct client *c, const struct kw_hello *m, struct reply *r)
+{
+    struct kw_hello_reply *out = (struct kw_hello_reply *)r->u.bytes;
+
+    if (m->magic != KW_MAGIC || m->version != KW_VERSION || c->greeted) {
+        return -EPROTO;
+    }
+    c->greeted = true;
+    out->version = KW_VERSION;
+    out->domid = 0;
+    r->len = sizeof(*out);
+    return 0;
+}
+
+static int do_arena(struct client *c, const struct kw_arena *m, struct reply *r)
+{
+    void *p;
+    int fd;
+
+    if (c->arena || !m->size || m->size % 4096 || m->va % 4096 || m->size > KW_MAX_ARENA ||
+        m->va + m->size < m->va) {
+        return -EINVAL;
+    }
+    fd = memfd_create("krypton-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) {
+        return -ENOMEM;
+    }
+    if (ftruncate(fd, (off_t)m->size) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+        close(fd);
+        return -ENOMEM;
+    }
+    p = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED) {
+        close(fd);
+        return -ENOMEM;
+    }
+    c->arena = p;
+    c->arena_fd = fd;
+    c->arena_va = m->va;
+    c->arena_size = m->size;
+    r->fd[r->nr_fds++] = fd;
+    return 0;
+}
+
+static int do_restrict(struct client *c, const struct kw_domid *m)
+{
+    if (m->reserved || m->domid >= DOMID_FIRST_RESERVED) {
+        return -EINVAL;
+    }
+    if (c->restricted) {
+        return m->domid == c->restrict_domid ? 0 : -EACCES;
+    }
+    c->restricted = true;
+    c->restrict_domid = (domid_t)m->domid;
+    return 0;
+}
+
+static void add_port(struct client *c, uint32_t port, struct reply *r)
+{
+    const struct evtchn *e = evtchn_from_port(c->core->dom0, port);
+    struct kw_port_reply *out = (struct kw_port_reply *)r->u.bytes;
+
+    out->port = port;
+    r->len = sizeof(*out);
+    r->fd[r->nr_fds++] = evtchn_recv_fd(e);
+    if (evtchn_send_fd(e) >= 0) {
+        r->fd[r->nr_fds++] = evtchn_send_fd(e);
+    }
+}
+
+static int do_evtchn(struct client *c, uint32_t op, const struct kw_evtchn *m, struct reply *r)
+{
+    struct domain *dom0 = c->core->dom0;
+    uint32_t port = 0;
+    int rc;
+
+    if (op == KW_EVTCHN_VIRQ) {
+        if (c->restricted) {
+            return -EACCES;
+        }
+        rc = evtchn_bind_virq(dom0, m->port, 0, c, &port);
+    } else {
+        rc = may_name(c, m->domid == DOMID_SELF ? 0 : m->domid);
+        if (rc) {
+            return rc;
+        }
+        if (op == KW_EVTCHN_UNBOUND) {
+            rc = evtchn_alloc_unbound(dom0, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid, c, &port);
+        } else {
+            rc = evtchn_bind_interdomain(dom0, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid,
+                                         m->port, c, &port);
+        }
+    }
+    if (!rc) {
+        add_port(c, port, r);
+    }
+    return rc;
+}
+
+static int do_unbind(struct client *c, const struct kw_evtchn *m)
+{
+    const struct evtchn *e = evtchn_from_port(c->core->dom0, m->port);
+
+    if (!m->port || !e || e->state == EVTCHNSTAT_closed || e->owner != c) {
+        return -EINVAL;
+    }
+    return evtchn_close(c->core->dom0, m->port);
+}
+
+/* Adds nr pages from `page` of descriptor fd (< 0: errors) to the runs, joining what continues. */
+static int add_run(struct reply *r, struct kw_run *runs, uint32_t *nr_runs, int fd, uint64_t page,
+                   uint32_t nr)
+{
+    struct kw_run *last = *nr_runs ? &runs[*nr_runs - 1] : NULL;
+    int slot = -1;
+
+    if (fd >= 0) {
+        for (unsigned i = 0; i < r->nr_fds; i++) {
+            slot = r->fd[i] == fd ? (int)i : slot;
+        }
+        if (slot < 0) {
+            if (r->nr_fds == KW_MAX_FDS) {
+                return -E2BIG;
+            }
+            slot = (int)r->nr_fds;
+            r->fd[r->nr_fds++] = fd;
+        }
+    }
+    if (last && last->fd == slot && (slot < 0 ? last->page == page : last->page + last->nr == page)) {
+        last->nr += nr;
+        return 0;
+    }
+    runs[(*nr_runs)++] = (struct kw_run){ nr, slot, page };
+    return 0;
+}
+
+static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size_t len,
+                          struct reply *r)
+{
+    struct kw_map_reply *out = (struct kw_map_reply *)r->u.bytes;
+    struct domain *d;
+    uint32_t nr_runs = 0;
+    int rc = may_name(c, m->domid);
+
+    if (rc) {
+        return rc;
+    }
+    if (m->reserved || m->prot & ~(uint32_t)(PROT_READ | PROT_WRITE) || m->nr > KW_MAX_GFNS ||
+        len != sizeof(*m) + m->nr * sizeof(m->gfn[0])) {
+        return -EINVAL;
+    }
+    d = domain_find(c->core, (domid_t)m->domid);
+    if (!d || d->dying) {
+        return -ESRCH;
+    }
+    if (d->control) {
+        return -EINVAL;    /* the host's memory is not reached by frame number */
+    }
+    for (uint32_t i = 0; i < m->nr && !rc; i++) {
+        struct p2m_entry e = p2m_lookup(d, m->gfn[i]);
+        int ram = m->prot & PROT_WRITE ? d->ram_fd : d->ram_ro_fd;
+
+        if (e.type == P2M_NONE) {
+            rc = add_run(r, out->run, &nr_runs, -1, (uint64_t)-EINVAL, 1);
+        } else {
+            rc = add_run(r, out->run, &nr_runs, e.type == P2M_RAM ? ram : d->xen_fd, e.page, 1);
+        }
+    }
+    out->size = m->nr;
+    out->nr_runs = nr_runs;
+    r->len = sizeof(*out) + nr_runs * sizeof(out->run[0]);
+    return rc;
+}
+
+static int resource_frames(struct domain *d, const struct kw_map_resource *m, uint64_t *first,
+                           uint64_t *exist)
+{
+    uint64_t end;
+
+    if (m->type != XENMEM_resource_grant_table) {
+        return -EOPNOTSUPP;
+    }
+    if (__builtin_add_overflow(m->frame, m->nr, &end)) {
+        return -EINVAL;
+    }
+    if (m->id == XENMEM_resource_grant_table_id_shared) {
+        *first = KL_XEN_GRANT_FRAMES;
+        *exist = d->gt.max_frames;
+    } else if (m->id == XENMEM_resource_grant_table_id_status && d->gt.version == 2) {
+        *first = KL_XEN_STATUS_FRAMES;
+        *exist = (d->gt.max_frames * GNT_V2_PER_FRAME + GNT_STATUS_PER_FRAME - 1) /
+                 GNT_STATUS_PER_FRAME;
+    } else {
+        return -EINVAL;
+    }
+    if (end > *exist) {
+        return -EINVAL;
+    }
+    if (!m->nr) {
+        return 0;
+    }
+    return m->id == XENMEM_resource_grant_table_id_shared ? gnt_grow(d, (uint32_t)end) :
+           gnt_grow_status(d, (uint32_t)end);
+}
+
+static int do_map_resource(struct client *c, const struct kw_map_resource *m, struct reply *r)
+{
+    struct kw_map_reply *out = (struct kw_map_reply *)r->u.bytes;
+    uint64_t first = 0, exist = 0;
+    struct domain *d;
+    uint32_t nr_runs = 0;
+    int rc = may_name(c, m->domid);
+
+    if (rc) {
+        return rc;
+    }
+    d = domain_find(c->core, (domid_t)m->domid);
+    if (!d || d->dying) {
+        return -ESRCH;
+    }
+    if (d->control) {
+        return -EINVAL;
+    }
+    rc = resource_frames(d, m, &first, &exist);
+    if (!rc && m->nr) {
+        rc = add_run(r, out->run, &nr_runs, d->xen_fd, first + m->frame, (uint32_t)m->nr);
+    }
+    out->size = exist;
+    out->nr_runs = nr_runs;
+    r->len = sizeof(*out) + nr_runs * sizeof(out->run[0]);
+    return rc;
+}
+
+static int do_gnt_map(struct client *c, const struct kw_gnt_map *m, size_t len, struct reply *r)
+{
+    struct kw_gnt_map_reply *out = (struct kw_gnt_map_reply *)r->u.bytes;
+    bool ro = !(m->prot & PROT_WRITE);
+    struct gnt_map *map;
+    uint32_t nr_runs = 0;
+    int rc = 0;
+
+    if (!m->nr || m->nr > KW_MAX_GFNS || len != sizeof(*m) + m->nr * sizeof(m->ref[0])) {
+        return -EINVAL;
+    }
+    for (uint32_t i = 0; i < m->nr && !rc; i++) {
+        rc = may_name(c, m->ref[i].domid);
+    }
+    rc = rc ? rc : gnt_client_map(c->core, c, m->ref, m->nr, ro, &map);
+    if (rc) {
+        return rc;
+    }
+    for (uint32_t i = 0; i < m->nr && !rc; i++) {
+        const struct gnt_mapped *g = &map->page[i];
+
+        rc = add_run(r, out->run, &nr_runs, gnt_page_fd(g->d, &g->where, ro), g->where.page, 1);
+    }
+    if (rc) {
+        gnt_client_unmap(c->core, c, map->handle);
+        return rc;
+    }
+    out->handle = map->handle;
+    out->nr_runs = nr_runs;
+    r->len = sizeof(*out) + nr_runs * sizeof(out->run[0]);
+    return 0;
+}
+
+static int do_share(struct client *c, const struct kw_gntshr *m, struct reply *r)
+{
+    struct kw_gntshr_reply *out = (struct kw_gntshr_reply *)r->u.bytes;
+    struct gnt_share *s;
+    int rc = may_name(c, m->domid);
+
+    if (!rc && m->reserved) {
+        rc = -EINVAL;
+    }
+    rc = rc ? rc : gnt_client_share(c->core, c, (domid_t)m->domid, m->nr, m->writable, &s);
+    if (rc) {
+        return rc;
+    }
+    out->handle = s->handle;
+    out->nr = s->nr;
+    memcpy(out->ref, s->ref, s->nr * sizeof(out->ref[0]));
+    r->len = sizeof(*out) + s->nr * sizeof(out->ref[0]);
+    r->fd[r->nr_fds++] = s->fd;
+    return 0;
+}
+
+/* Requests by the size of their fixed part. */
+static const uint16_t request_size[] = {
+    [KW_HELLO] = sizeof(struct kw_hello), [KW_ARENA] = sizeof(struct kw_arena),
+    [KW_HYPERCALL] = sizeof(struct kw_hypercall), [KW_RESTRICT] = sizeof(struct kw_domid),
+    [KW_EVTCHN_UNBOUND] = sizeof(struct kw_evtchn),
+    [KW_EVTCHN_INTERDOMAIN] = sizeof(struct kw_evtchn),
+    [KW_EVTCHN_VIRQ] = sizeof(struct kw_evtchn), [KW_EVTCHN_UNBIND] = sizeof(struct kw_evtchn),
+    [KW_MAP_FOREIGN] = sizeof(struct kw_map_foreign),
+    [KW_MAP_RESOURCE] = sizeof(struct kw_map_resource), [KW_GNT_MAP] = sizeof(struct kw_gnt_map),
+    [KW_GNT_UNMAP] = sizeof(struct kw_gnt_unmap), [KW_GNT_NOTIFY] = sizeof(struct kw_gnt_notify),
+    [KW_GNTSHR_SHARE] = sizeof(struct kw_gntshr), [KW_GNTSHR_UNSHARE] = sizeof(struct kw_gnt_unmap),
+};
+
+static int handle(struct client *c, uint32_t op, const uint8_t *buf, size_t len, struct reply *r)
+{
+    const struct kw_gnt_notify *n = (const void *)buf;
+    const struct kw_gnt_unmap *u = (const void *)buf;
+
+    switch (op) {
+    case KW_HELLO:
+        return do_hello(c, (const void *)buf, r);
+    case KW_ARENA:
+        return do_arena(c, (const void *)buf, r);
+    case KW_RESTRICT:
+        return do_restrict(c, (const void *)buf);
+    case KW_EVTCHN_UNBOUND:
+    case KW_EVTCHN_INTERDOMAIN:
+    case KW_EVTCHN_VIRQ:
+        return do_evtchn(c, op, (const void *)buf, r);
+    case KW_EVTCHN_UNBIND:
+        return do_unbind(c, (const void *)buf);
+    case KW_MAP_FOREIGN:
+        return do_map_foreign(c, (const void *)buf, len, r);
+    case KW_MAP_RESOURCE:
+        return do_map_resource(c, (const void *)buf, r);
+    case KW_GNT_MAP:
+        return do_gnt_map(c, (const void *)buf, len, r);
+    case KW_GNT_UNMAP:
+        return gnt_client_unmap(c->core, c, u->handle);
+    case KW_GNT_NOTIFY:
+        return gnt_client_notify(c->core, c, n->handle, n->action, n->port, n->offset);
+    case KW_GNTSHR_SHARE:
+        return do_share(c, (const void *)buf, r);
+    case KW_GNTSHR_UNSHARE:
+        return gnt_client_unshare(c->core, c, u->handle);
+    default:
+        return -ENOSYS;
+    }
+}
+
+static void start_hypercall(struct client *c, const struct kw_hypercall *m)
+{
+    c->hc_seq = m->h.seq;
+    c->hc.op = m->op;
+    memcpy(c->hc.arg, m->arg, sizeof(c->hc.arg));
+    c->blocked = true;
+    hypercall_start(&c->hc);
+    if (c->blocked) {
+        listen_to(c);
+    }
+}
+
+/* One packet. False: the connection is to be closed. */
+static bool on_packet(struct client *c, const uint8_t *buf, size_t len)
+{
+    struct reply *r;
+    struct kw_req h;
+    int rc;
+
+    if (len < sizeof(h)) {
+        return false;
+    }
+    memcpy(&h, buf, sizeof(h));
+    if (!c->greeted && h.op != KW_HELLO) {
+        return false;
+    }
+    if (h.op == KW_HYPERCALL && len == sizeof(struct kw_hypercall)) {
+        start_hypercall(c, (const void *)buf);
+        return true;
+    }
+    r = malloc(sizeof(*r));
+    if (!r) {
+        return false;
+    }
+    r->nr_fds = 0;
+    r->len = sizeof(r->u.h);
+    memset(r->u.bytes, 0, 64);
+    if (h.op >= KR_ARRAY_SIZE(request_size) || !request_size[h.op]) {
+        rc = -ENOSYS;
+    } else if (len < request_size[h.op]) {
+        rc = -EINVAL;
+    } else {
+        rc = handle(c, h.op, buf, len, r);
+        p2m_flush_all(c->core);
+    }
+    r->u.h = (struct kw_reply){ h.seq, rc };
+    if (rc) {
+        send_reply(c, &r->u.h, sizeof(r->u.h), NULL, 0);
+    } else {
+        send_reply(c, r->u.bytes, r->len, r->fd, r->nr_fds);
+    }
+    free(r);
+    return c->greeted;
+}
+
+static void flush_pending(struct client *c)
+{
+    int rc = send_packet(c->fd, c->pending, c->pending_len, c->pending_fd, c->nr_pending_fds);
+
+    if (rc != -EAGAIN) {
+        drop_pending(c);
+        listen_to(c);
+    }
+}
+
+static int on_client(sd_event_source *s, int fd, uint32_t revents, void *opaque)
+{
+    struct client *c = opaque;
+    uint8_t *buf = c->core->packet;
+    ssize_t n;
+
+    if (revents & (EPOLLHUP | EPOLLERR)) {
+        client_free(c);
+        return 0;
+    }
+    if (c->pending && (revents & EPOLLOUT)) {
+        flush_pending(c);
+    }
+    for (int i = 0; i < REQUESTS_PER_TURN && !c->blocked && !c->pending; i++) {
+        n = recv(fd, buf, KW_MAX_MSG, MSG_DONTWAIT | MSG_TRUNC);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return 0;
+        }
+        if (n <= 0 || n > KW_MAX_MSG || !on_packet(c, buf, (size_t)n)) {
+            client_free(c);
+            return 0;
+        }
+    }
+    return 0;
+}
+
+struct client *client_new(struct core *core, int fd, uid_t uid)
+{
+    struct client *c;
+
+    if (uid != core->uid && uid != 0) {
+        close(fd);
+        errno = EPERM;
+        return NULL;
+    }
+    c = calloc(1, sizeof(*c));
+    if (!c || sd_event_add_io(core->event, &c->src, fd, EPOLLIN, on_client, c) < 0) {
+        free(c);
+        close(fd);
+        errno = ENOMEM;
+        return NULL;
+    }
+    c->core = core;
+    c->fd = fd;
+    c->arena_fd = -1;
+    c->hc = (struct hcall){ .core = core, .d = core->dom0, .client = c };
+    c->next = core->clients;
+    core->clients = c;
+    return c;
+}
+
+void client_free(struct client *c)
+{
+    struct client **p = &c->core->clients;
+
+    while (*p != c) {
+        p = &(*p)->next;
+    }
+    *p = c->next;
+    hypercall_cancel(&c->hc);
+    gnt_client_gone(c->core, c);
+    evtchn_client_gone(c->core, c);
+    p2m_flush_all(c->core);
+    drop_pending(c);
+    if (c->arena) {
+        munmap(c->arena, c->arena_size);
+        close(c->arena_fd);
+    }
+    sd_event_source_disable_unref(c->src);
+    close(c->fd);
+    free(c);
+}
+
+static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *opaque)
+{
+    struct core *core = opaque;
+    struct ucred cred;
+    socklen_t len = sizeof(cred);
+    unsigned n = 0;
+    int sock = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (sock < 0) {
+        if (errno == EMFILE || errno == ENFILE) {
+            kr_log_once(KR_ERR, "out of descriptors: no new clients");
+        }
+        return 0;
+    }
+    for (struct client *c = core->clients; c; c = c->next) {
+        n++;
+    }
+    if (n >= MAX_CLIENTS || getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
+        close(sock);
+        return 0;
+    }
+    if (!client_new(core, sock, cred.uid) && errno == EPERM) {
+        kr_log(KR_WARN, "a client of uid %u was turned away", (unsigned)cred.uid);
+    }
+    return 0;
+}
+
+int client_listen(struct core *core, int fd)
+{
+    int rc = sd_event_add_io(core->event, &core->listen_src, fd, EPOLLIN, on_accept, core);
+
+    if (rc < 0) {
+        errno = -rc;
+        return -1;
+    }
+    core->listen_fd = fd;
+    return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Host clients: connections that speak wire.h.
+ *
+ * A connection has one request under way; while its hypercall waits, nothing more is read from it.
+ * Closing it frees its ports, maps, shares and arena.
+ */
+#ifndef KR_CORE_CLIENT_H
+#define KR_CORE_CLIENT_H
+
+#include "hypervisor/core/core.h"
+#include "hypervisor/core/wire.h"
+
+struct gnt_map;
+
+struct client {
+    struct client *next;         /* core->clients */
+    struct core *core;
+    int fd;
+    sd_event_source *src;
+    bool greeted, blocked;       /* blocked: a hypercall or an unsent reply is under way */
+    bool restricted;
+    domid_t restrict_domid;
+    int arena_fd;
+    uint8_t *arena;
+    uint64_t arena_va, arena_size;
+    struct hcall hc;
+    uint32_t hc_seq;
+    uint32_t first_port;         /* event channels owned; 0: none */
+    struct gnt_map *maps;
+    uint8_t *pending;            /* a reply that the socket would not take yet */
+    size_t pending_len;
+    int pending_fd[KW_MAX_FDS];
+    unsigned nr_pending_fds;
+};
+
+/* Serves a connected socket (owned from now on); uid as its peer has it. Returns NULL with errno. */
+struct client *client_new(struct core *core, int fd, uid_t uid);
+void client_free(struct client *c);
+/* The result of its hypercall. */
+void client_hypercall_done(struct client *c, long ret);
+/* Accepts connections on a listening socket (owned from now on). 0 or -1/errno. */
+int client_listen(struct core *core, int fd);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core's one context, and a hypercall in flight.
+ *
+ * kryptond is one thread around one sd-event loop; all state hangs off struct core, so tests can run
+ * as many cores as they like in one process. Handlers never block: what must wait for a domain
+ * process (pausing, destroying) or is too long for one turn of the loop gives way and is run again.
+ */
+#ifndef KR_CORE_CORE_H
+#define KR_CORE_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <systemd/sd-event.h>
+
+#ifndef __XEN_TOOLS__
+#define __XEN_TOOLS__ 1
+#endif
+#include <xen/xen.h>
+
+#include "hypervisor/domain/link.h"
+
+struct client;
+struct domain;
+struct vcpu;
+struct core;
+
+#define KR_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* What a handler returns besides a hypercall's own result; both lie outside -errno's range. */
+#define HC_AGAIN (-0x100001L)  /* more to do: run the same call again from the event loop */
+#define HC_WAIT  (-0x100002L)  /* queued by domain_wait(): run it again when that domain changed */
+
+/*
+ * One hypercall in flight, embedded in the client or the vCPU that made it (each makes one at a
+ * time). stage and progress are 0 when the call begins and are the handler's own across HC_AGAIN
+ * and HC_WAIT; a handler that keeps a domain paused for the duration says so in held.
+ */
+struct hcall {
+    struct core *core;
+    struct domain *d;            /* the calling domain; domain 0 for clients */
+    struct client *client;       /* the host client, or NULL for a guest */
+    struct vcpu *v;              /* the guest's vCPU, or NULL */
+    uint64_t op, arg[5];
+    uint64_t cr0, cr3, cr4, efer;
+    bool compat;                 /* 32-bit guest caller: 32-bit argument layouts */
+    bool busy;
+    bool cancelled;
+    unsigned stage;
+    uint64_t progress;
+    struct domain *held;         /* a reference ... */
+    bool held_paused;            /* ... and one hold_count */
+    struct domain *waits_on;     /* whose waiters list this is on */
+    struct hcall *next_waiter;
+    sd_event_source *again;
+    /* XEN multicall: op and arg[] above are then those of the entry under way. */
+    bool in_multicall;
+    uint64_t mc_list, mc_nr, mc_next;
+};
+
+/* A counter of calls that were refused as unimplemented; a row per op, made when first met. */
+struct enosys_count { uint32_t hypercall; uint64_t sub, count; };
+#define KR_MAX_ENOSYS 512
+
+/* What the host has; sizes in 4 KiB pages. */
+struct host_info {
+    uint64_t total_pages;        /* MemTotal, or the cgroup's limit if lower */
+    uint64_t reserve_pages;      /* never given to guests */
+    uint64_t given_pages;        /* populated by domains plus outstanding claims */
+    uint64_t claimed_pages;      /* of these, claims not yet populated */
+    uint32_t nr_cpus, cores_per_socket, threads_per_core;
+    uint32_t cpu_khz;
+};
+
+/* Kinds of CPU policy that sysctl names; all derive from the engine's description. */
+#define KR_MAX_LEAVES KL_MAX_CPUID
+struct cpu_policy {
+    uint32_t nr;
+    struct kl_cpuid_leaf leaf[KR_MAX_LEAVES];
+    uint64_t platform_info, arch_caps;         /* MSRs 0xce, 0x10a */
+};
+
+#define KR_CON_RING_SIZE 65536  /* power of two */
+struct con_ring {
+    uint64_t prod, cons;         /* free-running byte counts; cons moves by "clear" */
+    char line[256];              /* a guest's or the core's unfinished line */
+    char data[KR_CON_RING_SIZE];
+};
+
+struct core {
+    sd_event *event;
+    sd_event_source *listen_src;
+    int listen_fd;
+    uid_t uid;                   /* the peer uid that is domain 0, besides root */
+    const char *domain_program;
+    char cmdline[256];
+    /* Makes a domain process; domproc_spawn() unless a test replaces it. Returns 0 or -1/errno. */
+    int (*spawn)(struct core *core, const char *mode, int *sock, pid_t *pid);
+
+    bool described;              /* engine, kvm_verdict and policy_max are valid */
+    char engine[16], kvm_verdict[160];
+    uint64_t tsc_khz;
+    struct cpu_policy policy_max;
+
+    struct domain *dom0;
+    struct domain *by_domid[DOMID_FIRST_RESERVED];
+    struct domain *domains;      /* by rising domid */
+    unsigned nr_domains;
+    domid_t last_domid;
+    uint64_t serial;             /* of the last domain made: domids are used again, serials never */
+
+    struct client *clients;
+    struct hcall *current;       /* the call whose handler runs now */
+    struct domain *flush;        /* domains with p2m updates to send */
+    uint64_t next_handle;        /* of grant maps and shares */
+    uint64_t start_ns;
+
+    struct host_info host;
+    struct con_ring con;
+    bool con_virq_pending;
+    uint32_t credit2_ratelimit_us;
+    struct enosys_count enosys[KR_MAX_ENOSYS];
+    unsigned nr_enosys;
+    uint64_t nr_hypercalls;
+    _Alignas(16) uint8_t packet[65536];   /* the packet being read; never held across turns */
+};
+
+/*
+ * Makes a core around an event loop (a reference is taken): domain 0, host facts, console ring; no
+ * socket, no description yet. Returns NULL with errno.
+ */
+struct core *core_new(sd_event *event);
+/* Destroys every domain and client. The processes are killed, not waited for. */
+void core_free(struct core *core);
+
+/* CLOCK_MONOTONIC in ns. */
+uint64_t core_now(void);
+
+#endif

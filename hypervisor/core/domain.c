@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/core/domain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <xen/sched.h>
+
+#include "common/log.h"
+#include "hypervisor/core/console.h"
+#include "hypervisor/core/cpu_policy.h"
+#include "hypervisor/core/domproc.h"
+#include "hypervisor/core/event_channel.h"
+#include "hypervisor/core/hypercall.h"
+
+#define PAGE 4096ull
+#define PORTS_PER_SLICE 1024
+
+struct domain *domain_find(struct core *core, domid_t domid)
+{
+    return domid < DOMID_FIRST_RESERVED ? core->by_domid[domid] : NULL;
+}
+
+struct domain *domain_get(struct domain *d)
+{
+    d->refs++;
+    return d;
+}
+
+void domain_put(struct domain *d)
+{
+    if (--d->refs) {
+        return;
+    }
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        free(d->vcpu[i]);
+    }
+    free(d->vcpu);
+    free(d->policy);
+    free(d->batch);
+    free(d);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+/* Frees memory and tables; the struct lives on while somebody refers to it. */
+static void free_memory(struct domain *d)
+{
+    domain_claim(d, 0);
+    domain_account(d, -(int64_t)d->tot_pages);
+    gnt_free(d);
+    evtchn_free(d);
+    p2m_free(d);
+    if (d->xen_map) {
+        munmap(d->xen_map, KL_XEN_PAGES * PAGE);
+        d->xen_map = NULL;
+    }
+    if (d->state) {
+        munmap(d->state, sizeof(*d->state));
+        d->state = NULL;
+    }
+    close_fd(&d->ram_fd);
+    close_fd(&d->ram_ro_fd);
+    close_fd(&d->xen_fd);
+    close_fd(&d->state_fd);
+    for (unsigned i = 0; i < KR_ARRAY_SIZE(d->watchdog); i++) {
+        d->watchdog[i].src = sd_event_source_disable_unref(d->watchdog[i].src);
+    }
+}
+
+static void unlink_domain(struct domain *d)
+{
+    struct core *core = d->core;
+    struct domain **p;
+
+    if (!d->on_list) {
+        return;
+    }
+    for (p = &core->flush; *p; p = &(*p)->flush_next) {
+        if (*p == d) {
+            *p = d->flush_next;
+            break;
+        }
+    }
+    for (p = &core->domains; *p != d; p = &(*p)->next) {
+    }
+    *p = d->next;
+    core->by_domid[d->domid] = NULL;
+    core->nr_domains--;
+    d->on_list = false;
+}
+
+static void link_domain(struct domain *d)
+{
+    struct core *core = d->core;
+    struct domain **p = &core->domains;
+
+    while (*p && (*p)->domid < d->domid) {
+        p = &(*p)->next;
+    }
+    d->next = *p;
+    *p = d;
+    core->by_domid[d->domid] = d;
+    core->nr_domains++;
+    d->on_list = true;
+}
+
+static int new_memfd(const char *what, domid_t domid, uint64_t size)
+{
+    char name[48];
+    int fd;
+
+    snprintf(name, sizeof(name), "krypton-dom%u-%s", domid, what);
+    fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd >= 0 && size && (ftruncate(fd, (off_t)size) < 0 ||
+                            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int reopen_read_only(int fd)
+{
+    char path[40];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int map_shared(int fd, size_t size, void **out)
+{
+    *out = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (*out == MAP_FAILED) {
+        *out = NULL;
+        return -1;
+    }
+    return 0;
+}
+
+static int make_memory(struct domain *d)
+{
+    void *xen, *state = NULL;
+
+    d->xen_fd = new_memfd("xen", d->domid, KL_XEN_PAGES * PAGE);
+    if (d->xen_fd < 0 || map_shared(d->xen_fd, KL_XEN_PAGES * PAGE, &xen) < 0) {
+        return -ENOMEM;
+    }
+    d->xen_map = xen;
+    if (d->control) {
+        return 0;
+    }
+    d->ram_fd = new_memfd("ram", d->domid, 0);
+    d->state_fd = new_memfd("state", d->domid, sizeof(*d->state));
+    if (d->ram_fd < 0 || d->state_fd < 0 || map_shared(d->state_fd, sizeof(*d->state), &state) < 0) {
+        return -ENOMEM;
+    }
+    d->state = state;
+    d->ram_ro_fd = reopen_read_only(d->ram_fd);
+    return d->ram_ro_fd < 0 ? -ENOMEM : p2m_init(d);
+}
+
+static struct domain *alloc_domain(struct core *core, domid_t domid)
+{
+    struct domain *d = calloc(1, sizeof(*d));
+
+    if (!d) {
+        return NULL;
+    }
+    d->core = core;
+    d->domid = domid;
+    d->serial = ++core->serial;
+    d->refs = 1;
+    d->pid = d->pidfd = d->sock = -1;
+    d->ram_fd = d->ram_ro_fd = d->xen_fd = d->state_fd = -1;
+    d->weight = 256;    /* credit2's default */
+    return d;
+}
+
+static int alloc_domid(struct core *core, domid_t *domid)
+{
+    if (*domid > 0 && *domid < DOMID_FIRST_RESERVED) {
+        return core->by_domid[*domid] ? -EEXIST : 0;
+    }
+    for (unsigned i = 0; i < DOMID_FIRST_RESERVED; i++) {
+        domid_t next = (domid_t)((core->last_domid + 1u + i) % DOMID_FIRST_RESERVED);
+
+        if (next && !core->by_domid[next]) {
+            *domid = core->last_domid = next;
+            return 0;
+        }
+    }
+    return -ENOMEM;
+}
+
+/* What createdomain may ask for here: PVH containers. Each refusal says why once. */
+static int check_config(const struct xen_domctl_createdomain *c)
+{
+    if (!(c->flags & XEN_DOMCTL_CDF_hvm)) {
+        kr_log_once(KR_NOTICE, "createdomain: PV guests are not available");
+        return -EINVAL;
+    }
+    if (c->flags & ~(XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | XEN_DOMCTL_CDF_oos_off |
+                     XEN_DOMCTL_CDF_xs_domain)) {
+        kr_log_once(KR_NOTICE, "createdomain: flags %#x are not available", c->flags);
+        return -EINVAL;
+    }
+    if (c->arch.emulation_flags != XEN_X86_EMU_LAPIC) {
+        kr_log_once(KR_NOTICE, "createdomain: emulation flags %#x are not available (PVH: LAPIC)",
+                    c->arch.emulation_flags);
+        return -EINVAL;
+    }
+    if (c->arch.misc_flags & ~XEN_X86_MSR_RELAXED || c->iommu_opts || c->vmtrace_size) {
+        return -EINVAL;
+    }
+    if (c->max_vcpus < 1 || c->max_vcpus > KL_MAX_VCPUS) {
+        return -EINVAL;
+    }
+    if (c->max_grant_frames > KL_XEN_MAX_GRANT_FRAMES || XEN_DOMCTL_GRANT_version(c->grant_opts) > 2 ||
+        (c->grant_opts & ~XEN_DOMCTL_GRANT_version_mask) || c->max_evtchn_port < 1) {
+        return -EINVAL;
+    }
+    return c->cpupool_id ? -EINVAL : 0;
+}
+
+static int make_parts(struct domain *d)
+{
+    const struct xen_domctl_createdomain *c = &d->config;
+    uint32_t frames = c->max_grant_frames < 0 ? GNT_DEFAULT_FRAMES : (uint32_t)c->max_grant_frames;
+    uint32_t version = XEN_DOMCTL_GRANT_version(c->grant_opts);
+    int rc;
+
+    d->policy = malloc(sizeof(*d->policy));
+    d->vcpu = calloc(d->max_vcpus ? d->max_vcpus : 1, sizeof(*d->vcpu));
+    if (!d->policy || !d->vcpu) {
+        return -ENOMEM;
+    }
+    *d->policy = d->core->policy_max;
+    rc = make_memory(d);
+    if (!rc) {
+        rc = evtchn_init(d, c->max_evtchn_port);
+    }
+    if (!rc) {
+        rc = gnt_init(d, frames, version ? version : 2);
+    }
+    return rc;
+}
+
+int domain_create(struct core *core, domid_t domid, const struct xen_domctl_createdomain *config,
+                  struct domain **out)
+{
+    struct domain *d;
+    int rc = check_config(config);
+
+    if (!rc && !core->described) {
+        kr_log(KR_ERR, "createdomain: no engine: %s did not describe one", core->domain_program);
+        rc = -ENODEV;
+    }
+    if (!rc) {
+        rc = alloc_domid(core, &domid);
+    }
+    if (rc) {
+        return rc;
+    }
+    d = alloc_domain(core, domid);
+    if (!d) {
+        return -ENOMEM;
+    }
+    d->config = *config;
+    memcpy(d->handle, config->handle, sizeof(d->handle));
+    d->max_vcpus = config->max_vcpus;
+    d->pause_count = 1;
+    d->tsc.gtsc_khz = (uint32_t)core->tsc_khz;
+    rc = make_parts(d);
+    if (!rc) {
+        rc = domproc_start(d);
+    }
+    if (rc) {
+        d->dying = true;
+        domproc_free(d);
+        free_memory(d);
+        domain_put(d);
+        return rc;
+    }
+    link_domain(d);
+    cpu_policy_send(d);
+    *out = d;
+    return 0;
+}
+
+struct domain *domain_create_dom0(struct core *core)
+{
+    struct domain *d = alloc_domain(core, 0);
+
+    if (!d) {
+        return NULL;
+    }
+    d->control = true;
+    d->proc_gone = true;
+    d->config.flags = 0;    /* listed as a PV domain, as Xen's domain 0 on most hosts */
+    d->config.max_evtchn_port = EVT_FIFO_PORTS - 1;
+    d->config.max_grant_frames = KL_XEN_MAX_GRANT_FRAMES;
+    d->max_pages = UINT64_MAX;
+    if (make_parts(d)) {
+        free_memory(d);
+        domain_put(d);
+        return NULL;
+    }
+    link_domain(d);
+    return d;
+}
+
+/* What the state area says of a vCPU before its thread has been there. */
+static void reset_vcpu_state(struct kl_vcpu_state *s)
+{
+    s->vcpu_info_gpa = s->runstate_gva = s->time_info_gva = UINT64_MAX;
+    s->mtrr.msr_pat_cr = 0x0007040600070406ull;    /* reset value, Intel SDM vol. 3, 12.12.4 */
+    s->mtrr.msr_mtrr_cap = 0x508;                  /* 8 variable ranges, fixed ranges, WC */
+}
+
+int domain_make_vcpus(struct domain *d, uint32_t nr)
+{
+    if (nr < d->nr_vcpus || nr > d->max_vcpus) {
+        return -EINVAL;
+    }
+    while (d->nr_vcpus < nr) {
+        struct vcpu *v = calloc(1, sizeof(*v));
+        int rc;
+
+        if (!v) {
+            return -ENOMEM;
+        }
+        v->id = d->nr_vcpus;
+        v->d = d;
+        v->sock = -1;
+        v->hc = (struct hcall){ .core = d->core, .d = d, .v = v };
+        memset(&v->hard, 0xff, sizeof(v->hard));
+        memset(&v->soft, 0xff, sizeof(v->soft));
+        reset_vcpu_state(&d->state->vcpu[v->id]);
+        rc = domproc_add_vcpu(v);
+        if (rc) {
+            domproc_free_vcpu(v);
+            free(v);
+            return rc;
+        }
+        d->vcpu[d->nr_vcpus++] = v;
+    }
+    return 0;
+}
+
+bool domain_stopped(const struct domain *d)
+{
+    return d->run == PROC_STOPPED;
+}
+
+static void send_plain(struct domain *d, uint32_t op)
+{
+    struct kl_hdr h;
+
+    domproc_send_control(d, op, &h, sizeof(h), NULL, 0);
+}
+
+/* Every vCPU stands still, for good unless resumed: the shutdown is now complete. */
+static void finish_shutdown(struct domain *d)
+{
+    if (d->shutting_down && !d->is_shut_down && domain_stopped(d)) {
+        d->is_shut_down = true;
+        evtchn_raise_virq(d->core, VIRQ_DOM_EXC);
+        domain_wake_waiters(d);
+    }
+}
+
+void domain_update_run(struct domain *d)
+{
+    bool want = !d->pause_count && !d->hold_count && !d->shutting_down && !d->dying;
+
+    if (d->control) {
+        return;
+    }
+    if (d->proc_gone || d->proc_killed) {
+        d->run = d->proc_gone ? PROC_STOPPED : d->run;
+    } else if (want && d->run == PROC_STOPPED) {
+        d->run = PROC_RUNNING;
+        send_plain(d, KL_RUN);
+    } else if (!want && d->run == PROC_RUNNING) {
+        d->run = PROC_STOPPING;
+        send_plain(d, KL_STOP);
+    }
+    finish_shutdown(d);
+}
+
+void domain_pause(struct domain *d)
+{
+    d->hold_count++;
+    domain_update_run(d);
+}
+
+void domain_unpause(struct domain *d)
+{
+    d->hold_count--;
+    domain_update_run(d);
+}
+
+long hc_hold(struct hcall *hc, struct domain *d)
+{
+    if (!hc->held) {
+        hc->held = domain_get(d);
+        hc->held_paused = true;
+        domain_pause(d);
+    }
+    return domain_stopped(d) ? 0 : domain_wait(hc, d);
+}
+
+void hc_release(struct hcall *hc)
+{
+    struct domain *d = hc->held;
+
+    hc->held = NULL;
+    if (d) {
+        if (hc->held_paused) {
+            domain_unpause(d);
+        }
+        hc->held_paused = false;
+        domain_put(d);
+    }
+}
+
+long domain_wait(struct hcall *hc, struct domain *d)
+{
+    hc->waits_on = domain_get(d);
+    hc->next_waiter = d->waiters;
+    d->waiters = hc;
+    return HC_WAIT;
+}
+
+void domain_wake_waiters(struct domain *d)
+{
+    /* Those that wait again must not be run again now; cancellation finds the others in waking. */
+    if (d->waking) {
+        return;
+    }
+    d->waking = d->waiters;
+    d->waiters = NULL;
+    domain_get(d);
+    while (d->waking) {
+        struct hcall *hc = d->waking;
+
+        d->waking = hc->next_waiter;
+        hc->waits_on = NULL;
+        hypercall_continue(hc);
+        domain_put(d);
+    }
+    domain_put(d);
+}
+
+void domain_shutdown(struct domain *d, uint32_t reason)
+{
+    if (d->control || d->shutting_down || d->dying) {
+        return;
+    }
+    d->shutting_down = true;
+    d->shutdown_code = reason;
+    if (reason == SHUTDOWN_crash) {
+        console_printf(d->core, "Domain %u crashed.", d->domid);
+    }
+    domain_update_run(d);
+}
+
+void domain_resume(struct domain *d)
+{
+    if (!d->proc_gone && !d->proc_killed) {
+        d->shutting_down = d->is_shut_down = false;
+        domain_update_run(d);
+    }
+}
+
+/* The end of the teardown: from here on the domid is free. */
+static void bury(struct domain *d)
+{
+    struct core *core = d->core;
+
+    free_memory(d);
+    unlink_domain(d);
+    d->dead = true;
+    d->reaper = sd_event_source_disable_unref(d->reaper);
+    domain_wake_waiters(d);
+    evtchn_raise_virq(core, VIRQ_DOM_EXC);
+    domain_put(d);
+}
+
+static int on_reap(sd_event_source *s, void *opaque)
+{
+    struct domain *d = opaque;
+
+    if (!d->proc_gone) {
+        /* pidfd's handler comes first; a process in uninterruptible sleep must not spin us */
+        sd_event_source_set_enabled(s, SD_EVENT_OFF);
+        return 0;
+    }
+    if (!evtchn_close_some(d, PORTS_PER_SLICE)) {
+        return 0;
+    }
+    domproc_free(d);
+    bury(d);
+    return 0;
+}
+
+int domain_kill(struct domain *d)
+{
+    if (d->control) {
+        return -EINVAL;
+    }
+    if (d->dying) {
+        return 0;
+    }
+    if (sd_event_add_defer(d->core->event, &d->reaper, on_reap, d) < 0) {
+        return -ENOMEM;
+    }
+    sd_event_source_set_enabled(d->reaper, SD_EVENT_ON);
+    d->dying = true;
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        hypercall_cancel(&d->vcpu[i]->hc);
+    }
+    domproc_kill(d, "destroyed");
+    domain_wake_waiters(d);
+    return 0;
+}
+
+void domain_kill_now(struct domain *d)
+{
+    d->dying = true;
+    domproc_free(d);
+    while (!evtchn_close_some(d, UINT32_MAX)) {
+    }
+    if (!d->control) {
+        bury(d);
+        return;
+    }
+    free_memory(d);
+    unlink_domain(d);
+    domain_put(d);
+}
+
+int domain_account(struct domain *d, int64_t pages)
+{
+    struct host_info *h = &d->core->host;
+    uint64_t from_claim = 0, n;
+
+    if (pages <= 0) {
+        n = (uint64_t)-pages;
+        d->tot_pages -= n;
+        h->given_pages -= n;
+        return 0;
+    }
+    n = (uint64_t)pages;
+    if (n > d->max_pages || d->tot_pages > d->max_pages - n) {
+        return -ENOMEM;
+    }
+    from_claim = n < d->claim_pages ? n : d->claim_pages;
+    if (h->given_pages + (n - from_claim) > h->total_pages - h->reserve_pages) {
+        return -ENOMEM;
+    }
+    d->claim_pages -= from_claim;
+    h->claimed_pages -= from_claim;
+    h->given_pages += n - from_claim;
+    d->tot_pages += n;
+    return 0;
+}
+
+int domain_claim(struct domain *d, uint64_t pages)
+{
+    struct host_info *h = &d->core->host;
+    uint64_t more;
+
+    if (pages == 0) {
+        h->given_pages -= d->claim_pages;
+        h->claimed_pages -= d->claim_pages;
+        d->claim_pages = 0;
+        return 0;
+    }
+    if (d->claim_pages || pages <= d->tot_pages) {
+        return -EINVAL;
+    }
+    if (pages > d->max_pages) {
+        return -EINVAL;
+    }
+    more = pages - d->tot_pages;
+    if (h->given_pages + more > h->total_pages - h->reserve_pages) {
+        return -ENOMEM;
+    }
+    d->claim_pages = more;
+    h->claimed_pages += more;
+    h->given_pages += more;
+    return 0;
+}

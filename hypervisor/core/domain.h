@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A domain: what the core knows of it, and its life.
+ *
+ * Life: domain_create() (paused once) -> vCPUs, memory, parameters -> unpause -> running <-> paused ->
+ * shutting down -> shut down -> domain_kill() -> gone. Domain 0 is the host: always there, with no
+ * process, no p2m and no vCPU state of its own.
+ *
+ * Never: blocks for the domain's process, or believes it; a process that dies, lies in its framing or
+ * does not drain its sockets is killed and its domain is shut down with reason "crash".
+ */
+#ifndef KR_CORE_DOMAIN_H
+#define KR_CORE_DOMAIN_H
+
+#include "hypervisor/core/core.h"
+
+#include <sched.h>
+
+#include <xen/domctl.h>
+#include <xen/hvm/params.h>
+
+#include "hypervisor/core/grant_table.h"
+#include "hypervisor/core/p2m.h"
+
+#define KR_GPA_BITS 40           /* guest-physical address space of every domain */
+#define KR_MAX_E820 128          /* E820MAX */
+
+struct vcpu {
+    uint32_t id;
+    struct domain *d;
+    int sock;                    /* the core's end; -1 when closed */
+    sd_event_source *src;
+    struct sendq *out;
+    struct hcall hc;
+    cpu_set_t hard, soft;        /* affinities by host CPU */
+    int32_t applied_tid;         /* thread the hard affinity was last applied to */
+};
+
+/* What the process has been told and has answered about running. */
+enum proc_run { PROC_STOPPED, PROC_RUNNING, PROC_STOPPING };
+
+struct domain {
+    struct core *core;
+    struct domain *next;         /* core->domains */
+    domid_t domid;
+    uint64_t serial;
+    unsigned refs;
+    bool control;                /* domain 0 */
+
+    struct xen_domctl_createdomain config;
+    xen_domain_handle_t handle;
+    uint32_t max_vcpus;          /* from the configuration */
+    uint32_t nr_vcpus;           /* made by max_vcpus; vcpu[] has that many */
+    struct vcpu **vcpu;
+
+    /* Pausing: by the toolstack (pausedomain), and by the core around an operation. */
+    unsigned pause_count, hold_count;
+    bool ever_unpaused;
+    bool shutting_down, is_shut_down, dying, dead;
+    uint32_t shutdown_code;
+    bool on_list;                /* core->domains holds a reference */
+    struct hcall *waiters, *waking;
+
+    /* The process and its memory. */
+    enum proc_run run;
+    pid_t pid;
+    int pidfd, sock;
+    sd_event_source *pid_src, *sock_src;
+    struct sendq *out;
+    bool proc_ready, proc_killed, proc_gone;
+    sd_event_source *reaper;     /* tears the domain down in slices */
+    int ram_fd, ram_ro_fd, xen_fd, state_fd;
+    uint8_t *xen_map;            /* KL_XEN_PAGES pages */
+    struct kl_state *state;      /* hostile: written by the process */
+
+    struct p2m p2m;
+    uint64_t tot_pages, max_pages, claim_pages;
+    uint64_t paging_mempool;
+    uint32_t nr_e820;
+    uint8_t e820[KR_MAX_E820][20]; /* struct e820entry, packed: u64 addr, u64 size, u32 type */
+
+    struct evtchn_table *evt;
+    uint32_t port_seq;
+    struct grant_table gt;
+    struct gnt_share *shares;    /* domain 0: pages that clients shared */
+
+    uint64_t hvm_param[HVM_NR_PARAMS];
+    struct cpu_policy *policy;
+    struct xen_domctl_tsc_info tsc;
+    int64_t time_offset;
+    uint16_t weight, cap;
+    uint64_t console_bytes;
+    struct { uint32_t timeout; uint64_t deadline; sd_event_source *src; } watchdog[2];
+
+    /* The p2m updates of this turn, to be sent as one message. */
+    struct domain *flush_next;
+    bool on_flush;
+    uint32_t batch_op, batch_nr;
+    struct kl_run_map *batch;
+    char con_line[256];          /* the guest's unfinished console line */
+    unsigned con_len;
+};
+
+/* NULL if there is none. Borrowed. */
+struct domain *domain_find(struct core *core, domid_t domid);
+
+/* Keeps the struct (not the domain's life) while somebody holds a pointer across turns. */
+struct domain *domain_get(struct domain *d);
+void domain_put(struct domain *d);
+
+/*
+ * Makes a paused domain with its memfds and process. domid 0 or >= DOMID_FIRST_RESERVED: choose.
+ * Returns 0 or -errno (Xen's for createdomain: EEXIST, EINVAL, ENOMEM, ENODEV without an engine).
+ */
+int domain_create(struct core *core, domid_t domid, const struct xen_domctl_createdomain *config,
+                  struct domain **out);
+struct domain *domain_create_dom0(struct core *core);
+
+/* Makes the vCPUs up to nr. Returns 0 or -errno. */
+int domain_make_vcpus(struct domain *d, uint32_t nr);
+
+void domain_pause(struct domain *d);            /* hold: the core's own, nests */
+void domain_unpause(struct domain *d);
+bool domain_stopped(const struct domain *d);    /* no vCPU runs and the state area is complete */
+/* Tells the process what the counts and flags now mean. */
+void domain_update_run(struct domain *d);
+
+/*
+ * Holds d paused for hc's duration: 0 when its vCPUs stand still (call hc_release() when done), or
+ * HC_WAIT. The hold is dropped by itself when hc ends or is cancelled.
+ */
+long hc_hold(struct hcall *hc, struct domain *d);
+void hc_release(struct hcall *hc);
+/* Queues hc until d's state changes; returns HC_WAIT. */
+long domain_wait(struct hcall *hc, struct domain *d);
+void domain_wake_waiters(struct domain *d);
+
+void domain_shutdown(struct domain *d, uint32_t reason);
+void domain_resume(struct domain *d);
+/*
+ * Begins tearing d down: its process is killed, then everything is freed in slices from the event
+ * loop, then d->dead is set, waiters are woken and VIRQ_DOM_EXC is raised.
+ */
+int domain_kill(struct domain *d);              /* 0 or -errno */
+/* All at once, waiting for nothing; when the core ends. */
+void domain_kill_now(struct domain *d);
+
+/* A checked copy of what the process says of a vCPU: never out of range. */
+struct vcpu_report { bool online, blocked, running; uint64_t cpu_ns; uint64_t time[4]; int32_t tid; };
+void domain_vcpu_report(const struct domain *d, uint32_t vcpu, struct vcpu_report *out);
+
+void domain_getinfo(struct domain *d, struct xen_domctl_getdomaininfo *info);
+
+/* Accounts pages to d against its maximum and the host: 0 or -ENOMEM. May be negative. */
+int domain_account(struct domain *d, int64_t pages);
+/* Sets the outstanding claim (pages to be populated later); 0 drops it. */
+int domain_claim(struct domain *d, uint64_t pages);
+
+#endif

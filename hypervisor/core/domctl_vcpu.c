@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "hypervisor/core/domctl.h"
+#include "hypervisor/core/domproc.h"
+#include "hypervisor/core/guest_access.h"
+#include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/sched.h"
+
+/* A bitmap that a caller may give: more than any host's CPUs is a mistake. */
+#define MAX_BITMAP_BITS 65536u
+
+int bitmap_from_guest(struct hcall *hc, const struct xenctl_bitmap *map, cpu_set_t *set)
+{
+    uint8_t bytes[CPU_SETSIZE / 8];
+    uint32_t bits = map->nr_bits < CPU_SETSIZE ? map->nr_bits : CPU_SETSIZE;
+
+    memset(bytes, 0, sizeof(bytes));
+    if (map->nr_bits > MAX_BITMAP_BITS ||
+        copy_from_guest(hc, bytes, (uint64_t)(uintptr_t)map->bitmap.p, (bits + 7) / 8)) {
+        return -EFAULT;
+    }
+    CPU_ZERO(set);
+    for (uint32_t i = 0; i < bits; i++) {
+        if (bytes[i / 8] >> (i % 8) & 1) {
+            CPU_SET(i, set);
+        }
+    }
+    return 0;
+}
+
+int bitmap_to_guest(struct hcall *hc, const struct xenctl_bitmap *map, const cpu_set_t *set,
+                    uint32_t nr_bits)
+{
+    uint8_t bytes[MAX_BITMAP_BITS / 8];
+    uint32_t bits = map->nr_bits;
+
+    if (bits > MAX_BITMAP_BITS) {
+        return -EFAULT;
+    }
+    memset(bytes, 0, (bits + 7) / 8);
+    for (uint32_t i = 0; i < bits && i < nr_bits && i < CPU_SETSIZE; i++) {
+        if (CPU_ISSET(i, set)) {
+            bytes[i / 8] |= (uint8_t)(1u << (i % 8));
+        }
+    }
+    return copy_to_guest(hc, (uint64_t)(uintptr_t)map->bitmap.p, bytes, (bits + 7) / 8);
+}
+
+DOMCTL_HANDLER(domctl_max_vcpus)
+{
+    uint32_t max = op->u.max_vcpus.max;
+
+    if (!max || max != d->max_vcpus || d->ever_unpaused) {
+        return -EINVAL;
+    }
+    return domain_make_vcpus(d, max);
+}
+
+DOMCTL_HANDLER(domctl_getvcpuinfo)
+{
+    struct xen_domctl_getvcpuinfo *info = &op->u.getvcpuinfo;
+    uint32_t id = info->vcpu;
+    struct vcpu_report r;
+
+    if (d->control) {
+        if (id >= hc->core->host.nr_cpus) {
+            return -ESRCH;
+        }
+        *info = (struct xen_domctl_getvcpuinfo){ .vcpu = id, .online = 1, .running = 1, .cpu = id };
+        return 0;
+    }
+    if (id >= d->nr_vcpus) {
+        return -ESRCH;
+    }
+    domain_vcpu_report(d, id, &r);
+    memset(info, 0, sizeof(*info));
+    info->vcpu = id;
+    info->online = r.online;
+    info->blocked = r.blocked;
+    info->running = r.running;
+    info->cpu_time = r.cpu_ns;
+    return 0;
+}
+
+/* For HVM guests Xen gives the registers it has in this form; the toolstack uses gethvmcontext. */
+DOMCTL_HANDLER(domctl_getvcpucontext)
+{
+    return op->u.vcpucontext.vcpu >= d->nr_vcpus ? -ESRCH : -EOPNOTSUPP;
+}
+
+/* What libxl calls hard and soft affinity; the host's CPUs bound both. */
+static int set_one(struct hcall *hc, struct vcpu *v, cpu_set_t *which,
+                   const struct xenctl_bitmap *map, bool hard)
+{
+    cpu_set_t want, host, eff;
+
+    sched_host_cpus(hc->core, &host);
+    if (bitmap_from_guest(hc, map, &want)) {
+        return -EFAULT;
+    }
+    CPU_AND(&eff, &want, &host);
+    if (CPU_COUNT(&eff) == 0) {
+        return -EINVAL;
+    }
+    *which = want;
+    if (hard) {
+        v->applied_tid = 0;
+        sched_apply_affinity(v);
+    } else {
+        CPU_AND(&eff, &eff, &v->hard);
+    }
+    return bitmap_to_guest(hc, map, &eff, hc->core->host.nr_cpus);
+}
+
+DOMCTL_HANDLER(domctl_vcpuaffinity)
+{
+    const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
+    bool set = op->cmd == XEN_DOMCTL_setvcpuaffinity;
+    struct vcpu all = { 0 }, *v = &all;
+    int rc = 0;
+
+    if (a->flags & ~(XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT | XEN_VCPUAFFINITY_FORCE) ||
+        !(a->flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT))) {
+        return -EINVAL;
+    }
+    if (d->control) {
+        /* The host's own processes run where the host says. */
+        if (set || a->vcpu >= hc->core->host.nr_cpus) {
+            return set ? -EOPNOTSUPP : -ESRCH;
+        }
+        memset(&all.hard, 0xff, sizeof(all.hard));
+        memset(&all.soft, 0xff, sizeof(all.soft));
+    } else if (a->vcpu >= d->nr_vcpus) {
+        return -ESRCH;
+    } else {
+        v = d->vcpu[a->vcpu];
+    }
+    if (a->flags & XEN_VCPUAFFINITY_HARD) {
+        rc = set ? set_one(hc, v, &v->hard, &a->cpumap_hard, true) :
+             bitmap_to_guest(hc, &a->cpumap_hard, &v->hard, CPU_SETSIZE);
+    }
+    if (!rc && (a->flags & XEN_VCPUAFFINITY_SOFT)) {
+        rc = set ? set_one(hc, v, &v->soft, &a->cpumap_soft, false) :
+             bitmap_to_guest(hc, &a->cpumap_soft, &v->soft, CPU_SETSIZE);
+    }
+    return rc;
+}
+
+/* One node: an affinity that has it is met, one that has not cannot be. */
+DOMCTL_HANDLER(domctl_nodeaffinity)
+{
+    const struct xenctl_bitmap *map = &op->u.nodeaffinity.nodemap;
+    cpu_set_t nodes;
+
+    if (op->cmd == XEN_DOMCTL_getnodeaffinity) {
+        CPU_ZERO(&nodes);
+        CPU_SET(0, &nodes);
+        return bitmap_to_guest(hc, map, &nodes, 1);
+    }
+    if (bitmap_from_guest(hc, map, &nodes)) {
+        return -EFAULT;
+    }
+    return CPU_ISSET(0, &nodes) ? 0 : -EINVAL;
+}
+
+DOMCTL_HANDLER(domctl_scheduler_op)
+{
+    struct xen_domctl_scheduler_op *s = &op->u.scheduler_op;
+
+    if (s->sched_id != XEN_SCHEDULER_CREDIT2) {
+        return -EINVAL;
+    }
+    switch (s->cmd) {
+    case XEN_DOMCTL_SCHEDOP_getinfo:
+        s->u.credit2.weight = d->weight;
+        s->u.credit2.cap = d->cap;
+        return 0;
+    case XEN_DOMCTL_SCHEDOP_putinfo:
+        /* As Xen: a weight of 0 keeps the old, a cap of 65535 does; caps are per cent of a CPU. */
+        if (s->u.credit2.weight) {
+            d->weight = s->u.credit2.weight;
+        }
+        if (s->u.credit2.cap != UINT16_MAX) {
+            d->cap = s->u.credit2.cap;
+        }
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+DOMCTL_HANDLER(domctl_sendtrigger)
+{
+    struct kl_trigger m = { .trigger = op->u.sendtrigger.trigger, .vcpu = op->u.sendtrigger.vcpu };
+
+    if (m.vcpu >= d->nr_vcpus && m.trigger != XEN_DOMCTL_SENDTRIGGER_POWER &&
+        m.trigger != XEN_DOMCTL_SENDTRIGGER_SLEEP) {
+        return -ESRCH;
+    }
+    switch (m.trigger) {
+    case XEN_DOMCTL_SENDTRIGGER_NMI:
+        domproc_send_control(d, KL_TRIGGER, &m, sizeof(m), NULL, 0);
+        return 0;
+    case XEN_DOMCTL_SENDTRIGGER_POWER:
+    case XEN_DOMCTL_SENDTRIGGER_SLEEP:
+        return -EINVAL;    /* ACPI buttons, which a PVH guest does not have */
+    default:
+        return -ENOSYS;
+    }
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/core/p2m.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "hypervisor/core/domain.h"
+#include "hypervisor/core/domproc.h"
+#include "hypervisor/engine/engine.h"
+
+#define PAGE       4096ull
+#define LEAF       512u
+#define NR_LEAVES  (P2M_MAX_GFN / LEAF)
+#define TYPE_SHIFT 28
+#define PAGE_MASK28 ((1u << TYPE_SHIFT) - 1)
+#define USED_BYTES (P2M_MAX_GFN / 8)
+
+/*
+ * A frame gets the RAM page of its own number up to here beyond the domain's maximum, so that the hole
+ * below 4 GiB costs nothing; frames further up take the lowest free page. This bounds the memfd.
+ */
+#define IDENTITY_SLACK (1ull << 20)
+
+/* Reserved address space that reads as zero and takes memory where it is written. */
+static void *reserve(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+int p2m_init(struct domain *d)
+{
+    struct p2m *p = &d->p2m;
+
+    memset(p, 0, sizeof(*p));
+    p->leaf = reserve(NR_LEAVES * sizeof(*p->leaf));
+    p->used = reserve(USED_BYTES);
+    p->xen_gfn = calloc(KL_XEN_PAGES, sizeof(*p->xen_gfn));
+    if (!p->leaf || !p->used || !p->xen_gfn) {
+        p2m_free(d);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void p2m_free(struct domain *d)
+{
+    struct p2m *p = &d->p2m;
+
+    if (p->leaf) {
+        for (uint64_t i = 0; i * LEAF < p->max_gfn_plus1; i++) {
+            free(p->leaf[i]);
+        }
+        munmap(p->leaf, NR_LEAVES * sizeof(*p->leaf));
+    }
+    if (p->used) {
+        munmap(p->used, USED_BYTES);
+    }
+    free(p->xen_gfn);
+    memset(p, 0, sizeof(*p));
+}
+
+static uint32_t raw(const struct domain *d, uint64_t gfn)
+{
+    const struct p2m *p = &d->p2m;
+
+    if (gfn >= p->max_gfn_plus1 || !p->leaf[gfn / LEAF]) {
+        return 0;
+    }
+    return p->leaf[gfn / LEAF][gfn % LEAF];
+}
+
+struct p2m_entry p2m_lookup(const struct domain *d, uint64_t gfn)
+{
+    uint32_t e = raw(d, gfn);
+
+    return (struct p2m_entry){ (enum p2m_type)(e >> TYPE_SHIFT), e & PAGE_MASK28 };
+}
+
+uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max)
+{
+    uint32_t first = raw(d, gfn);
+    uint64_t n = 1;
+
+    while (n < max && raw(d, gfn + n) == (first ? first + n : 0)) {
+        n++;
+    }
+    return n;
+}
+
+static int set(struct domain *d, uint64_t gfn, enum p2m_type type, uint64_t page)
+{
+    struct p2m *p = &d->p2m;
+    uint32_t **leaf = &p->leaf[gfn / LEAF];
+
+    if (!*leaf) {
+        *leaf = calloc(LEAF, sizeof(**leaf));
+        if (!*leaf) {
+            return -ENOMEM;
+        }
+    }
+    (*leaf)[gfn % LEAF] = type == P2M_NONE ? 0 : (uint32_t)type << TYPE_SHIFT | (uint32_t)page;
+    if (gfn >= p->max_gfn_plus1) {
+        p->max_gfn_plus1 = gfn + 1;
+    }
+    return 0;
+}
+
+static bool page_used(const struct p2m *p, uint64_t page)
+{
+    return p->used[page / 64] >> (page % 64) & 1;
+}
+
+static void mark_page(struct p2m *p, uint64_t page, bool used)
+{
+    uint64_t bit = 1ull << (page % 64);
+
+    p->used[page / 64] = used ? p->used[page / 64] | bit : p->used[page / 64] & ~bit;
+}
+
+static uint64_t choose_page(struct domain *d, uint64_t gfn)
+{
+    struct p2m *p = &d->p2m;
+    uint64_t page;
+
+    if (gfn < d->max_pages + IDENTITY_SLACK && !page_used(p, gfn)) {
+        return gfn;
+    }
+    for (page = p->next_free; page_used(p, page); page++) {
+        if (p->used[page / 64] == UINT64_MAX) {
+            page |= 63;
+        }
+    }
+    p->next_free = page;
+    return page;
+}
+
+static int grow_ram(struct domain *d, uint64_t pages)
+{
+    /* In steps, so that a builder's many small extents do not each cost a call. */
+    pages = (pages + 511) & ~511ull;
+    if (pages <= d->p2m.ram_pages) {
+        return 0;
+    }
+    if (ftruncate(d->ram_fd, (off_t)(pages * PAGE)) < 0) {
+        return -ENOMEM;
+    }
+    d->p2m.ram_pages = pages;
+    return 0;
+}
+
+/* What the process must be told; adjacent runs of one kind grow together. */
+static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
+{
+    const uint32_t max = (KL_MAX_MSG - sizeof(struct kl_map)) / sizeof(*d->batch);
+    struct kl_run_map *last = d->batch_nr ? &d->batch[d->batch_nr - 1] : NULL;
+
+    if (d->batch_nr && d->batch_op == op && last->gfn + last->nr == run.gfn &&
+        (op == KL_UNMAP || (last->mem == run.mem && last->page + last->nr == run.page))) {
+        last->nr += run.nr;
+        return;
+    }
+    if (d->batch_nr && (d->batch_op != op || d->batch_nr == max)) {
+        p2m_flush(d);
+    }
+    if (!d->batch) {
+        d->batch = malloc(max * sizeof(*d->batch));
+        if (!d->batch) {
+            domproc_kill(d, "out of memory for its p2m updates");
+            return;
+        }
+    }
+    d->batch_op = op;
+    d->batch[d->batch_nr++] = run;
+    if (!d->on_flush) {
+        d->on_flush = true;
+        d->flush_next = d->core->flush;
+        d->core->flush = d;
+    }
+}
+
+static void gather_map(struct domain *d, uint64_t gfn, uint64_t nr, enum p2m_type type, uint64_t page)
+{
+    gather(d, KL_MAP, (struct kl_run_map){ gfn, nr, page,
+                                           type == P2M_RAM ? KL_MEM_RAM : KL_MEM_XEN,
+                                           ENGINE_GFN_RAM });
+}
+
+static void gather_unmap(struct domain *d, uint64_t gfn)
+{
+    gather(d, KL_UNMAP, (struct kl_run_map){ .gfn = gfn, .nr = 1 });
+}
+
+void p2m_flush(struct domain *d)
+{
+    union {
+        struct kl_map map;
+        struct kl_unmap unmap;
+        uint8_t bytes[KL_MAX_MSG];
+    } m;
+    size_t len;
+
+    if (!d->batch_nr) {
+        return;
+    }
+    memset(&m, 0, sizeof(m.map));
+    m.map.nr = d->batch_nr;
+    if (d->batch_op == KL_MAP) {
+        len = sizeof(m.map) + d->batch_nr * sizeof(m.map.run[0]);
+        memcpy(m.bytes + sizeof(m.map), d->batch, d->batch_nr * sizeof(m.map.run[0]));
+    } else {
+        struct kl_run_unmap *run = (struct kl_run_unmap *)(m.bytes + sizeof(m.unmap));
+
+        len = sizeof(m.unmap) + d->batch_nr * sizeof(*run);
+        for (uint32_t i = 0; i < d->batch_nr; i++) {
+            run[i] = (struct kl_run_unmap){ d->batch[i].gfn, d->batch[i].nr };
+        }
+    }
+    d->batch_nr = 0;
+    domproc_send(d, d->batch_op, &m, len, NULL, 0);
+}
+
+void p2m_flush_all(struct core *core)
+{
+    while (core->flush) {
+        struct domain *d = core->flush;
+
+        core->flush = d->flush_next;
+        d->on_flush = false;
+        p2m_flush(d);
+    }
+}
+
+static void free_page(struct domain *d, uint64_t page)
+{
+    struct p2m *p = &d->p2m;
+
+    mark_page(p, page, false);
+    if (page < p->next_free) {
+        p->next_free = page;
+    }
+    if (fallocate(d->ram_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(page * PAGE), PAGE)) {
+        kr_log_once(KR_WARN, "cannot free guest memory: errno %d", errno);
+    }
+    domain_account(d, -1);
+}
+
+int p2m_remove(struct domain *d, uint64_t gfn)
+{
+    struct p2m_entry e = p2m_lookup(d, gfn);
+
+    if (e.type == P2M_NONE) {
+        return -EINVAL;
+    }
+    set(d, gfn, P2M_NONE, 0);
+    gather_unmap(d, gfn);
+    if (e.type == P2M_XEN) {
+        d->p2m.xen_gfn[e.page] = 0;
+    } else {
+        free_page(d, e.page);
+    }
+    return 0;
+}
+
+int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr)
+{
+    uint64_t done, page, top = 0;
+    int rc;
+
+    if (gfn >= P2M_MAX_GFN || nr > P2M_MAX_GFN - gfn) {
+        return -EINVAL;
+    }
+    for (uint64_t i = 0; i < nr; i++) {
+        if (raw(d, gfn + i)) {
+            return -EEXIST;
+        }
+    }
+    rc = domain_account(d, (int64_t)nr);
+    if (rc) {
+        return rc;
+    }
+    for (done = 0; done < nr; done++) {
+        page = choose_page(d, gfn + done);
+        rc = set(d, gfn + done, P2M_RAM, page);
+        if (rc) {
+            break;
+        }
+        mark_page(&d->p2m, page, true);
+        top = page + 1 > top ? page + 1 : top;
+    }
+    if (!rc) {
+        rc = grow_ram(d, top);
+    }
+    if (rc) {
+        /* Nothing was gathered yet: only our own books are to be put right. */
+        for (uint64_t i = 0; i < done; i++) {
+            mark_page(&d->p2m, p2m_lookup(d, gfn + i).page, false);
+            set(d, gfn + i, P2M_NONE, 0);
+        }
+        domain_account(d, -(int64_t)nr);
+        return rc;
+    }
+    for (uint64_t i = 0, n; i < nr; i += n) {
+        n = p2m_run(d, gfn + i, nr - i);
+        gather_map(d, gfn + i, n, P2M_RAM, p2m_lookup(d, gfn + i).page);
+    }
+    return 0;
+}
+
+int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page)
+{
+    struct p2m_entry old;
+
+    if (gfn >= P2M_MAX_GFN || page >= KL_XEN_PAGES) {
+        return -EINVAL;
+    }
+    old = p2m_lookup(d, gfn);
+    if (old.type == P2M_XEN && old.page == page) {
+        return 0;
+    }
+    if (set(d, gfn, old.type, old.page)) {      /* the leaf exists from here on */
+        return -ENOMEM;
+    }
+    p2m_unmap_xen(d, page);
+    if (old.type != P2M_NONE) {
+        p2m_remove(d, gfn);
+    }
+    set(d, gfn, P2M_XEN, page);
+    d->p2m.xen_gfn[page] = (uint32_t)gfn + 1;
+    gather_map(d, gfn, 1, P2M_XEN, page);
+    return 0;
+}
+
+void p2m_unmap_xen(struct domain *d, uint64_t page)
+{
+    if (d->p2m.xen_gfn && d->p2m.xen_gfn[page]) {
+        p2m_remove(d, d->p2m.xen_gfn[page] - 1);
+    }
+}
+
+int p2m_move(struct domain *d, uint64_t from, uint64_t to)
+{
+    struct p2m_entry e = p2m_lookup(d, from), old;
+
+    if (to >= P2M_MAX_GFN || e.type != P2M_RAM) {
+        return -EINVAL;
+    }
+    if (from == to) {
+        return 0;
+    }
+    old = p2m_lookup(d, to);
+    if (set(d, to, old.type, old.page)) {
+        return -ENOMEM;
+    }
+    if (old.type != P2M_NONE) {
+        p2m_remove(d, to);
+    }
+    set(d, from, P2M_NONE, 0);
+    gather_unmap(d, from);
+    set(d, to, P2M_RAM, e.page);
+    gather_map(d, to, 1, P2M_RAM, e.page);
+    return 0;
+}
+
+void p2m_send_all(struct domain *d)
+{
+    for (uint64_t gfn = 0, n; gfn < d->p2m.max_gfn_plus1; gfn += n) {
+        struct p2m_entry e;
+
+        if (!d->p2m.leaf[gfn / LEAF]) {
+            n = LEAF - gfn % LEAF;
+            continue;
+        }
+        n = p2m_run(d, gfn, d->p2m.max_gfn_plus1 - gfn);
+        e = p2m_lookup(d, gfn);
+        if (e.type != P2M_NONE) {
+            gather_map(d, gfn, n, e.type, e.page);
+        }
+    }
+    p2m_flush(d);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A domain's p2m: guest frame number -> page of one of its memfds.
+ *
+ * RAM page numbers index the RAM memfd. A frame gets the page of its own number where that is free, so
+ * that mappings stay long runs; the memfd is as long as its highest page. Each Xen-owned page
+ * (shared_info, grant frames) appears at one frame at most, as in Xen.
+ *
+ * Changes are gathered and told to the domain's process as KL_MAP / KL_UNMAP when the present
+ * hypercall (or slice of one) ends. The p2m of domain 0 is empty: its frames are those of shares.
+ *
+ * Never: touches page contents, except that freed pages are punched out of the memfd.
+ */
+#ifndef KR_CORE_P2M_H
+#define KR_CORE_P2M_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct domain;
+struct core;
+
+enum p2m_type { P2M_NONE, P2M_RAM, P2M_XEN };
+struct p2m_entry { enum p2m_type type; uint64_t page; };
+
+#define P2M_GFN_BITS 28          /* 40-bit guest-physical addresses */
+#define P2M_MAX_GFN  (1ull << P2M_GFN_BITS)
+
+struct p2m {
+    uint32_t **leaf;             /* P2M_MAX_GFN / 512 pointers, reserved lazily; entry: type:4 | page:28 */
+    uint64_t *used;              /* bitmap of RAM pages in use */
+    uint64_t max_gfn_plus1;      /* highest frame ever mapped, plus one */
+    uint64_t ram_pages;          /* present length of the memfd */
+    uint64_t next_free;          /* hint for the search of a free page */
+    uint32_t *xen_gfn;           /* per Xen page: its frame + 1, or 0 */
+};
+
+int  p2m_init(struct domain *d);                 /* 0 or -ENOMEM */
+void p2m_free(struct domain *d);
+
+struct p2m_entry p2m_lookup(const struct domain *d, uint64_t gfn);
+/* How many frames from gfn on continue the same run, at most max. */
+uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max);
+
+/* Gives new zero RAM to [gfn, gfn + nr), all empty before. 0, -EINVAL, -EEXIST or -ENOMEM; all or nothing. */
+int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr);
+/* Frees a RAM frame or unhooks a Xen page. Returns 0, or -EINVAL if nothing is there. */
+int p2m_remove(struct domain *d, uint64_t gfn);
+/* Puts Xen page `page` at gfn, moving it from where it was; RAM that was at gfn is freed. */
+int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page);
+/* Moves the RAM page at `from` to `to`; what was there is freed. */
+int p2m_move(struct domain *d, uint64_t from, uint64_t to);
+/* Undoes the mapping of a Xen page wherever it is. */
+void p2m_unmap_xen(struct domain *d, uint64_t page);
+
+/* Sends what was gathered: one domain, or all that have something. */
+void p2m_flush(struct domain *d);
+void p2m_flush_all(struct core *core);
+/* Tells the whole p2m (a fresh process). */
+void p2m_send_all(struct domain *d);
+
+#endif
