@@ -127,7 +127,7 @@ void guest_exit(void);
 /* ---------------------------------------------------------------- compare.c */
 
 /* 0 if equal but for what the manuals leave undefined. Prints the differences to f if not NULL. */
-unsigned compare(const struct cpu_case *c, const struct cpu_outcome *native,
+unsigned compare(const struct cpu_case *c, struct cpu_outcome *native,
                  const struct cpu_outcome *guest, FILE *f);
 void print_case(const struct cpu_case *c, FILE *f);
 

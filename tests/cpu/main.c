@@ -92,7 +92,7 @@ static void check_absent(const struct cpu_case *c)
     }
 }
 
-static void check(const struct cpu_case *c, const struct cpu_outcome *n)
+static void check(const struct cpu_case *c, struct cpu_outcome *n)
 {
     static struct cpu_outcome g;
     uint32_t *failed = c->form == UINT32_MAX ? NULL : &forms.f[c->form].failed;

@@ -181,6 +181,11 @@ static void child(const struct cpu_case *cases, struct cpu_outcome *out, unsigne
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     install_handlers();
+    /* A first touch would fault as "not present" where the case's fault must say "protection". */
+    for (uint32_t at = 0; at < DATA_SIZE; at += 4096)
+        (void)*(volatile uint8_t *)(uintptr_t)(DATA_VA + at);
+    for (uint32_t at = 0; at < CODE_SIZE; at += 4096)
+        (void)*(volatile uint8_t *)(uintptr_t)(CODE_VA + at);
     __asm__ volatile("rdfsbase %0" : "=r"(native_ctx.fs_base));
     for (unsigned i = from; i < nr; i++) {
         *progress = i + 1;

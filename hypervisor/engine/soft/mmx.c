@@ -133,12 +133,10 @@ H(pmovmskb)
 H(maskmovq)
 {
     mmx_check(v, op);
-    uint64_t mask = mmx_peek(v, op->s), data = mmx_peek(v, op->d);
-    uint64_t va = soft_ea(v, op, 8, true);
-    for (unsigned i = 0; i < 8; i++)
-        if (mask >> (8 * i + 7) & 1)
-            soft_probe(v, op, va + i, 1, true);
     mmx_enter(v);
+    uint64_t mask = MMX(op->s), data = MMX(op->d);
+    uint64_t va = soft_ea(v, op, 8, true);
+    soft_probe(v, op, va, 8, true);      /* as AMD's CPUs do, whatever the mask */
     for (unsigned i = 0; i < 8; i++)
         if (mask >> (8 * i + 7) & 1)
             soft_st8(v, op, va + i, (uint8_t)(data >> (8 * i)));

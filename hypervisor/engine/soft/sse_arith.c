@@ -207,13 +207,14 @@ static __m128i n##_k(__m128i d, __m128i s) \
     __asm__ volatile("movdq2q %1, %%mm0\n\t" insn " %%mm0, %0\n\temms" : "+x"(d) : "x"(s)); \
     return d; \
 }
+/* The MMX state is entered before #XM is found. */
 #define MM_FROM_X_HANDLERS(n, load) \
 static void n##_mx(struct soft_vcpu *v, const struct soft_op *op) \
 { \
     soft_sse(v, op); \
     mmx_check(v, op); \
-    __m128i r = sse_run(v, op, n##_k, XS, XS); \
     mmx_enter(v); \
+    __m128i r = sse_run(v, op, n##_k, XS, XS); \
     mmx_write(v, op->d, low64(r)); \
     SOFT_NEXT; \
 } \
@@ -222,33 +223,27 @@ static void n##_mm(struct soft_vcpu *v, const struct soft_op *op) \
     soft_sse(v, op); \
     mmx_check(v, op); \
     __m128i m = load(v, op); \
-    m = sse_run(v, op, n##_k, m, m); \
     mmx_enter(v); \
+    m = sse_run(v, op, n##_k, m, m); \
     mmx_write(v, op->d, low64(m)); \
     SOFT_NEXT; \
 }
-#define MM_TO_X_HANDLERS(n, mem_is_mmx) \
+/* From memory these do not touch the MMX state. */
+#define MM_TO_X_HANDLERS(n) \
 static void n##_xmm(struct soft_vcpu *v, const struct soft_op *op) \
 { \
     soft_sse(v, op); \
     mmx_check(v, op); \
-    uint64_t m = mmx_peek(v, op->s); \
-    __m128i r = sse_run(v, op, n##_k, XD, _mm_cvtsi64_si128((long long)m)); \
     mmx_enter(v); \
-    XD = r; \
+    XD = sse_run(v, op, n##_k, XD, _mm_cvtsi64_si128((long long)MMX(op->s))); \
     SOFT_NEXT; \
 } \
 static void n##_xm(struct soft_vcpu *v, const struct soft_op *op) \
 { \
     soft_sse(v, op); \
-    if (mem_is_mmx) \
-        mmx_check(v, op); \
     __m128i m = fp_ld64(v, op); \
     x87_sync(v); \
-    m = sse_run(v, op, n##_k, XD, m); \
-    if (mem_is_mmx) \
-        mmx_enter(v); \
-    XD = m; \
+    XD = sse_run(v, op, n##_k, XD, m); \
     SOFT_NEXT; \
 }
 MM_FROM_X(cvtps2pi, "cvtps2pi")
@@ -261,8 +256,8 @@ MM_FROM_X_HANDLERS(cvtpd2pi, fp_ld128a)
 MM_FROM_X_HANDLERS(cvttpd2pi, fp_ld128a)
 MM_TO_X(cvtpi2ps, "cvtpi2ps")
 MM_TO_X(cvtpi2pd, "cvtpi2pd")
-MM_TO_X_HANDLERS(cvtpi2ps, true)
-MM_TO_X_HANDLERS(cvtpi2pd, false)     /* from memory it does not touch the MMX state */
+MM_TO_X_HANDLERS(cvtpi2ps)
+MM_TO_X_HANDLERS(cvtpi2pd)
 
 #define Z(n) ZYDIS_MNEMONIC_##n
 #define ROWS(n, ...) { Z(n), FP_X, FP_X, n##_xx }, { Z(n), FP_X, FP_MEM, n##_xm },

@@ -157,15 +157,18 @@ H(fcmov)
     SOFT_NEXT;
 }
 
+/* Whether an unmasked invalid operand leaves the flags alone is the host's choice: it gets the
+ * guest's flags to begin with. */
 H(fcomi)
 {
-    uint32_t flags;
+    uint64_t flags;
 
     begin(v, op);
-    __asm__ volatile(STUB_CALL "\n\tlahf" : "=a"(flags) : [stub] "r"(op->ptr) : "cc", "memory");
-    /* An unmasked invalid operand leaves the flags alone. */
-    if (soft_likely(!(host_fsw() & X87_ES)))
-        soft_set_flags(v, (flags >> 8) & (FL_ZF | FL_PF | FL_CF));
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpush %[in]\n\tpopfq\n\tcall *%[stub]\n\t"
+                     "pushfq\n\tpop %[out]\n\tlea 128(%%rsp), %%rsp"
+                     : [out] "=&r"(flags)
+                     : [stub] "r"(op->ptr), [in] "r"((uint64_t)soft_get_flags(v)) : "cc", "memory");
+    soft_set_flags(v, flags & FL_ARITH);
     note(v, op);
     SOFT_NEXT;
 }

@@ -165,8 +165,7 @@ static void fxrstor(struct soft_vcpu *v, const struct soft_op *op)
 static void emms(struct soft_vcpu *v, const struct soft_op *op)
 {
     mmx_check(v, op);
-    x87_sync(v);
-    v->x87.fsw &= (uint16_t)~X87_TOP;
+    mmx_enter(v);
     v->x87.ftw = 0;
     SOFT_NEXT;
 }
