@@ -19,6 +19,7 @@
 #include "hypervisor/domain/callbacks.h"
 #include "hypervisor/domain/event.h"
 #include "hypervisor/domain/memory.h"
+#include "hypervisor/domain/time.h"
 #include "hypervisor/domain/vcpu.h"
 
 #define EPOLL_CONTROL UINT64_MAX    /* epoll data of the control socket; others are port numbers */
@@ -129,21 +130,35 @@ static int update_port(struct machine *m, struct control_msg *msg)
     return event_port_update(m, &msg->port, recv, send);
 }
 
+static void set_callback_via(struct machine *m, uint64_t via)
+{
+    atomic_store(&m->callback_via, via);
+    m->state->callback_via = (uint32_t)via;
+    if (current) {
+        atomic_store(&m->narrow, m->ops->mode(current->ev) != 64);
+    }
+    for (unsigned i = 0; i < m->nr_vcpus; i++) {
+        vcpu_kick(&m->vcpu[i]);
+    }
+}
+
 static int update_param(struct machine *m, struct control_msg *msg)
 {
     if (!whole(msg, sizeof(msg->param), 0, 0)) {
         errno = EPROTO;
         return -1;
     }
-    if (msg->param.index == HVM_PARAM_CALLBACK_IRQ) {
-        atomic_store(&m->callback_via, msg->param.value);
-        m->state->callback_via = (uint32_t)msg->param.value;
-        if (current) {
-            atomic_store(&m->narrow, m->ops->mode(current->ev) != 64);
-        }
-        for (unsigned i = 0; i < m->nr_vcpus; i++) {
-            vcpu_kick(&m->vcpu[i]);
-        }
+    switch (msg->param.index) {
+    case HVM_PARAM_CALLBACK_IRQ:
+        set_callback_via(m, msg->param.value);
+        break;
+    case HVM_PARAM_TRIPLE_FAULT_REASON:
+        atomic_store(&m->triple_fault_reason, (uint32_t)msg->param.value);
+        break;
+    case KL_PARAM_TIME_OFFSET:
+        atomic_store(&m->clock.wall_shift, (int64_t)msg->param.value);
+        time_publish_wallclock(m);
+        break;
     }
     return 0;
 }

@@ -133,6 +133,7 @@ struct guest_clock {
     int8_t   shift;
     double   ns_per_tick;
     uint64_t cal_tsc, cal_ns;           /* start of the long measurement (host monotonic) */
+    _Atomic int64_t wall_shift;         /* settimeoffset: seconds that the guest's wallclock is ahead */
     uint64_t wall_offset;               /* wallclock at guest time 0, ns since 1970 */
     bool     set;
     _Atomic uint64_t next;              /* host monotonic ns of the next correction */
@@ -166,6 +167,7 @@ struct machine {
     _Atomic uint32_t pollers;
     _Atomic uint64_t callback_via;      /* HVM_PARAM_CALLBACK_IRQ */
     _Atomic uint64_t vm_assist;
+    _Atomic uint32_t triple_fault_reason; /* SHUTDOWN_* */
 
     struct guest_clock clock;
     uint64_t start_tsc, start_ns;       /* host TSC and time at the latest KL_RUN: common to all vCPUs */

@@ -46,6 +46,8 @@ static void sample(clockid_t id, uint64_t *tsc, uint64_t *ns)
 {
     uint64_t best = UINT64_MAX;
 
+    *tsc = *ns = 0;
+
     for (int i = 0; i < 5; i++) {
         uint64_t before = __rdtsc(), at = clock_ns(id), after = __rdtsc();
 
@@ -300,7 +302,8 @@ void time_refresh(struct vcpu *v, uint64_t now)
 
 void time_publish_wallclock(struct machine *m)
 {
-    uint64_t real = clock_ns(CLOCK_REALTIME), boot = real - time_guest(m, host_now());
+    uint64_t shift = (uint64_t)atomic_load(&m->clock.wall_shift) * SECOND;
+    uint64_t boot = clock_ns(CLOCK_REALTIME) + shift - time_guest(m, host_now());
     int64_t moved = (int64_t)(boot - m->clock.wall_offset);
     uint32_t *wc = m->narrow ? (uint32_t *)(void *)(m->xen_pages + 2304) : &m->shared->wc_version;
     uint32_t version;

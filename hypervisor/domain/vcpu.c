@@ -521,7 +521,7 @@ static void handle_exit(struct vcpu *v, enum engine_exit exit)
     case ENGINE_EXIT_SHUTDOWN:
         snprintf(text, sizeof(text), "triple fault at rip %#llx",
                  (unsigned long long)v->m->ops->rip(v->ev));
-        vcpu_shutdown(v, SHUTDOWN_reboot, text);
+        vcpu_shutdown(v, atomic_load(&v->m->triple_fault_reason), text);
         break;
     case ENGINE_EXIT_ERROR:
         snprintf(text, sizeof(text), "engine: %s", v->m->ops->error(v->ev));
@@ -609,6 +609,7 @@ static void vcpu_defaults(struct machine *m, struct vcpu *v, unsigned id)
 
 int vcpus_create(struct machine *m)
 {
+    m->triple_fault_reason = SHUTDOWN_reboot;
     m->vcpu = calloc(m->nr_vcpus, sizeof(*m->vcpu));
     if (!m->vcpu) {
         return -1;
