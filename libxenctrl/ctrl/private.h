@@ -113,7 +113,7 @@ static inline int domctl(xc_interface *xch, struct xen_domctl *d, uint32_t cmd, 
 {
     d->cmd = cmd;
     d->domain = (domid_t)domid;
-    return do_domctl(xch, d);
+    return xc_domctl(xch, d);
 }
 
 /* ---- files and bits --------------------------------------------------------------------- */

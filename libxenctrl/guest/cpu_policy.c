@@ -143,7 +143,7 @@ static int get_system(xc_interface *xch, uint32_t index, xen_cpuid_leaf_t *leave
     s.u.cpu_policy.nr_msrs = *nr_msrs;
     set_xen_guest_handle(s.u.cpu_policy.leaves, leaves);
     set_xen_guest_handle(s.u.cpu_policy.msrs, msrs);
-    rc = do_sysctl(xch, &s);
+    rc = xc_sysctl(xch, &s);
     if (!rc) {
         *nr_leaves = s.u.cpu_policy.nr_leaves;
         *nr_msrs = s.u.cpu_policy.nr_msrs;
@@ -369,7 +369,7 @@ int xc_get_cpu_featureset(xc_interface *xch, uint32_t index, uint32_t *nr_featur
     s.u.cpu_featureset.index = index;
     s.u.cpu_featureset.nr_features = *nr_features;
     set_xen_guest_handle(s.u.cpu_featureset.features, featureset);
-    rc = do_sysctl(xch, &s);
+    rc = xc_sysctl(xch, &s);
     xc_hypercall_bounce_post(xch, featureset);
     if (!rc) {
         *nr_features = s.u.cpu_featureset.nr_features;
@@ -380,7 +380,7 @@ int xc_get_cpu_featureset(xc_interface *xch, uint32_t index, uint32_t *nr_featur
 int xc_get_cpu_levelling_caps(xc_interface *xch, uint32_t *caps)
 {
     struct xen_sysctl s = { .cmd = XEN_SYSCTL_get_cpu_levelling_caps };
-    int rc = do_sysctl(xch, &s);
+    int rc = xc_sysctl(xch, &s);
 
     if (!rc) {
         *caps = s.u.cpu_levelling_caps.caps;
