@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xen/xen.h>
+#include <xen/grant_table.h>
+
 #include "common/log.h"
 #include "xenstored/store.h"
 
@@ -136,7 +139,7 @@ static void ring_close(struct conn *c)
     struct ring *r = c->transport;
 
     ring_unbind(c, r);
-    c->s->host.ops->unmap_ring(c->s->host.priv, r->page, r->granted);
+    c->s->host.ops->unmap_page(c->s->host.priv, r->page, r->granted);
     free(r);
 }
 
@@ -180,7 +183,8 @@ int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remot
 
     if (!r)
         return ENOMEM;
-    err = -s->host.ops->map_ring(s->host.priv, d->domid, gfn, &page, &r->granted);
+    err = -s->host.ops->map_page(s->host.priv, d->domid, GNTTAB_RESERVED_XENSTORE, gfn, &page,
+                                 &r->granted);
     if (err) {
         free(r);
         return err;
@@ -189,7 +193,7 @@ int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remot
     r->gfn = gfn;
     c = conn_new(s, d, &ring_ops, r);
     if (!c) {
-        s->host.ops->unmap_ring(s->host.priv, page, r->granted);
+        s->host.ops->unmap_page(s->host.priv, page, r->granted);
         free(r);
         return ENOMEM;
     }

@@ -25,7 +25,7 @@
 
 #include <xen/io/xs_wire.h>
 
-#include "xenstored/host.h"
+#include "common/host.h"
 #include "xenstored/path.h"
 #include "xenstored/perms.h"
 #include "xenstored/quota.h"

@@ -154,18 +154,33 @@ static void step(struct script *s)
     }
 }
 
-/* The daemon's own check, from a client that has seen nothing. */
+/* No script names a domain above this one as an owner. */
+#define OWNERS 8
+
+static int count(void *arg, const char *path, const struct node *n, bool *skip)
+{
+    struct usage *found = arg;
+    uint16_t owner = perms_owner(n->perms);
+
+    if (owner >= OWNERS)
+        abort();
+    found[owner].nodes++;
+    found[owner].bytes += (int64_t)node_bytes(n);
+    return 0;
+}
+
 static void check(struct script *s)
 {
-    struct fake_client *c = fake_connect(&s->f);
-    struct fake_msg m;
+    struct usage found[OWNERS] = { { 0 } };
 
-    if (fake_talk(&s->f, c, 0, XS_CONTROL, 0, "check", 6, &m) != XS_CONTROL ||
-        strcmp(m.body, "OK")) {
-        fprintf(stderr, "the books are wrong: %s\n", m.body);
+    if (tree_walk(&s->f.s.tree, "/", count, found))
         abort();
-    }
-    fake_disconnect(&s->f, c);
+    for (int i = 0; i < OWNERS; i++)
+        if (found[i].nodes != s->f.s.books.flat[i].nodes ||
+            found[i].bytes != s->f.s.books.flat[i].bytes) {
+            fprintf(stderr, "domain %d: the books are wrong\n", i);
+            abort();
+        }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -25,12 +25,13 @@ static int fake_info(void *priv, uint16_t domid, struct host_domain *out)
     return 0;
 }
 
-static int fake_map(void *priv, uint16_t domid, uint64_t gfn, void **page, bool *granted)
+static int fake_map(void *priv, uint16_t domid, uint32_t gref, uint64_t gfn, void **page,
+                    bool *granted)
 {
     struct fake *f = priv;
     struct fake_domain *d = find(f, domid);
 
-    if (!d || !d->page || (f->no_gnttab && gfn != 0xfeffc))
+    if (!d || !d->page || gref != 1 || (f->no_gnttab && gfn != 0xfeffc))
         return -EINVAL;
     d->mapped++;
     *page = d->page;

@@ -2,12 +2,12 @@
 /*
  * Whether a domain lives: one domctl, made through libxencall. Never: anything else of libxenctrl.
  */
-#ifndef XENSTORED_DOMAIN_INFO_H
-#define XENSTORED_DOMAIN_INFO_H
+#ifndef KR_COMMON_DOMAIN_INFO_H
+#define KR_COMMON_DOMAIN_INFO_H
 
 #include <xencall.h>
 
-#include "xenstored/host.h"
+#include "common/host.h"
 
 /* 0, or a negative errno; -ESRCH: no such domain. */
 int domain_info_get(xencall_handle *call, uint16_t domid, struct host_domain *out);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the store needs from the hypervisor: a domain's ring page, its event channel, and whether
- * a domain lives. All of it behind one table, so that tests put a fake below the daemon.
+ * What the store and the console daemon need from the hypervisor: a page that a domain shares, its
+ * event channel, and whether a domain lives. All of it behind one table, so that tests put a fake
+ * below the daemon.
  *
- * Never: interprets what is on the ring page.
+ * Never: interprets what is on the page.
  */
-#ifndef XENSTORED_HOST_H
-#define XENSTORED_HOST_H
+#ifndef KR_COMMON_HOST_H
+#define KR_COMMON_HOST_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,9 +22,10 @@ struct host_domain {
 struct host_ops {
     /* -ESRCH: no such domain. */
     int (*domain_info)(void *priv, uint16_t domid, struct host_domain *out);
-    /* The page as granted by the domain's reserved reference, else by frame number. */
-    int (*map_ring)(void *priv, uint16_t domid, uint64_t gfn, void **page, bool *granted);
-    void (*unmap_ring)(void *priv, void *page, bool granted);
+    /* The page as granted by the domain's reserved reference gref, else by frame number. */
+    int (*map_page)(void *priv, uint16_t domid, uint32_t gref, uint64_t gfn, void **page,
+                    bool *granted);
+    void (*unmap_page)(void *priv, void *page, bool granted);
     int (*bind)(void *priv, uint16_t domid, uint32_t remote_port);
     void (*unbind)(void *priv, uint32_t port);
     void (*notify)(void *priv, uint32_t port);

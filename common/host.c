@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The store's host through the low libraries, on our core or on Xen. */
-#include "xenstored/host.h"
+/* The daemons' host through the low libraries, on our core or on Xen. */
+#include "common/host.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,12 +8,11 @@
 
 #include <xen/xen.h>
 #include <xen/event_channel.h>
-#include <xen/grant_table.h>
 #include <xenevtchn.h>
 #include <xenforeignmemory.h>
 #include <xengnttab.h>
 
-#include "xenstored/domain_info.h"
+#include "common/domain_info.h"
 
 struct host_real {
     xencall_handle *call;
@@ -30,7 +29,8 @@ static int real_domain_info(void *priv, uint16_t domid, struct host_domain *out)
     return domain_info_get(h->call, domid, out);
 }
 
-static int real_map_ring(void *priv, uint16_t domid, uint64_t gfn, void **page, bool *granted)
+static int real_map_page(void *priv, uint16_t domid, uint32_t gref, uint64_t gfn, void **page,
+                         bool *granted)
 {
     struct host_real *h = priv;
     xen_pfn_t pfn = gfn;
@@ -38,8 +38,7 @@ static int real_map_ring(void *priv, uint16_t domid, uint64_t gfn, void **page, 
 
     *page = NULL;
     if (h->gnttab)
-        *page = xengnttab_map_grant_ref(h->gnttab, domid, GNTTAB_RESERVED_XENSTORE,
-                                        PROT_READ | PROT_WRITE);
+        *page = xengnttab_map_grant_ref(h->gnttab, domid, gref, PROT_READ | PROT_WRITE);
     *granted = *page != NULL;
     if (*page)
         return 0;
@@ -53,7 +52,7 @@ static int real_map_ring(void *priv, uint16_t domid, uint64_t gfn, void **page, 
     return *page ? 0 : -(errno ? errno : EINVAL);
 }
 
-static void real_unmap_ring(void *priv, void *page, bool granted)
+static void real_unmap_page(void *priv, void *page, bool granted)
 {
     struct host_real *h = priv;
 
@@ -86,7 +85,7 @@ static void real_notify(void *priv, uint32_t port)
 }
 
 static const struct host_ops real_ops = {
-    .domain_info = real_domain_info, .map_ring = real_map_ring, .unmap_ring = real_unmap_ring,
+    .domain_info = real_domain_info, .map_page = real_map_page, .unmap_page = real_unmap_page,
     .bind = real_bind, .unbind = real_unbind, .notify = real_notify,
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define __XEN_TOOLS__ 1 /* domctl.h is for toolstacks */
-#include "xenstored/domain_info.h"
+#include "common/domain_info.h"
 
 #include <errno.h>
 #include <string.h>
