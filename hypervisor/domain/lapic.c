@@ -568,7 +568,7 @@ static bool x2_write(struct vcpu *v, unsigned off, uint64_t value)
     case R_TMICT: allowed = 0xffffffff; break;
     case R_TDCR: allowed = 0xb; break;
     case R_SELF_IPI: allowed = 0xff; break;
-    case R_ICR: allowed = ~0xfff32000ull | 0xcffff; break;
+    case R_ICR: allowed = ~0xfff32000ull; break;
     default: return false;
     }
     if (value & ~allowed) {
