@@ -7,6 +7,7 @@
  * that is possible; the index that is ours is kept here too and only ever written to the page.
  */
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
