@@ -52,7 +52,7 @@ struct cpu_case {
     uint32_t code_off;             /* of the instruction in the code region */
     uint32_t mem_off;              /* of the data window in the pool; multiple of 64 */
     uint32_t patch_off;            /* patch overwrites data at this offset */
-    uint8_t  patch[16];
+    uint8_t  patch[48];
     uint8_t  patch_len;
     uint32_t form;
 };
@@ -110,6 +110,9 @@ void rng_seed(struct rng *r, uint64_t seed);
 void gen_pool(struct rng *r, uint8_t *pool);
 /* A case of form, or false if random choice found none (counted by the caller). */
 bool gen_case(struct rng *r, uint32_t form, struct cpu_case *c);
+/* What must not exist: vex: an instruction with a VEX, EVEX or XOP prefix; else bytes that are no
+ * instruction at all. form is UINT32_MAX. */
+bool gen_unknown(struct rng *r, bool vex, struct cpu_case *c);
 /* A random state for given bytes (--form). */
 bool gen_bytes(struct rng *r, const uint8_t *bytes, unsigned len, bool compat, struct cpu_case *c);
 

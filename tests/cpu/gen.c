@@ -286,36 +286,81 @@ static uint16_t selector(struct rng *r)
     return PICK(r, values);
 }
 
-/* Memory contents without which an instruction would only ever fault: put at the operand, which
- * is moved into the middle of the data for it. */
-static uint64_t patch_operand(struct rng *r, struct cpu_case *c, const ZydisDecodedInstruction *i,
-                              uint64_t t)
+/* Somewhere to jump to: mostly the code pages, which are full of INT3. */
+static uint64_t code_target(struct rng *r)
+{
+    return one_in(r, 8) ? integer(r) : CODE_VA + rnd_below(r, CODE_SIZE);
+}
+
+static void patch(struct cpu_case *c, uint64_t value, unsigned bytes)
+{
+    memcpy(c->patch + c->patch_len, &value, bytes);
+    c->patch_len = (uint8_t)(c->patch_len + bytes);
+}
+
+/* What an interrupt return finds on the stack. */
+static void patch_iret(struct rng *r, struct cpu_case *c, unsigned bytes)
+{
+    patch(c, code_target(r), bytes);
+    patch(c, one_in(r, 8) ? selector(r) : one_in(r, 4) ? 0x23 : c->in.sel[ENGINE_CS], bytes);
+    patch(c, (rnd(r) & 0x240cd5) | 0x202, bytes);
+    if (c->compat)                               /* same privilege: nothing more is popped */
+        return;
+    patch(c, DATA_VA + (rnd_below(r, 0x1800) & ~7u), bytes);
+    patch(c, one_in(r, 8) ? selector(r) : 0x2b, bytes);
+}
+
+/* Memory contents without which an instruction would only ever fault. Returns false if the
+ * instruction needs none. */
+static bool patch_operand(struct rng *r, struct cpu_case *c, const ZydisDecodedInstruction *i)
 {
     static const uint32_t mxcsrs[] = { 0x1f80, 0x9fc0, 0, 0xffff, 0x10000, 0x1fbf, 0x7f80 };
-    uint32_t value = PICK(r, mxcsrs), off = 0;
-    uint8_t len = 4;
+    unsigned bytes = i->operand_width / 8;
+    bool far = i->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
 
     switch (i->mnemonic) {
     case ZYDIS_MNEMONIC_FXRSTOR: case ZYDIS_MNEMONIC_FXRSTOR64:
-        off = 24;
-        break;
+        c->patch_off = 24;
+        patch(c, PICK(r, mxcsrs), 4);
+        return true;
     case ZYDIS_MNEMONIC_LDMXCSR:
-        break;
+        patch(c, PICK(r, mxcsrs), 4);
+        return true;
     case ZYDIS_MNEMONIC_LDS: case ZYDIS_MNEMONIC_LES: case ZYDIS_MNEMONIC_LFS:
     case ZYDIS_MNEMONIC_LGS: case ZYDIS_MNEMONIC_LSS:
-        off = i->operand_width / 8;
-        value = selector(r);
-        len = 2;
-        break;
+        c->patch_off = bytes;
+        patch(c, selector(r), 2);
+        return true;
+    case ZYDIS_MNEMONIC_JMP: case ZYDIS_MNEMONIC_CALL: case ZYDIS_MNEMONIC_RET:
+        patch(c, code_target(r), bytes);
+        if (far)
+            patch(c, one_in(r, 4) ? selector(r) : one_in(r, 4) ? 0x23 : c->in.sel[ENGINE_CS],
+                  i->mnemonic == ZYDIS_MNEMONIC_RET ? bytes : 2);
+        return true;
+    case ZYDIS_MNEMONIC_IRET: case ZYDIS_MNEMONIC_IRETD: case ZYDIS_MNEMONIC_IRETQ:
+        patch_iret(r, c, bytes);
+        return true;
+    case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_POPFQ:
+        patch(c, rnd(r) & 0x247ed5, bytes);
+        return true;
     default:
+        return false;
+    }
+}
+
+/* Address of a memory operand; what patch_operand() made goes to its place. */
+static uint64_t place(struct rng *r, struct cpu_case *c, unsigned size)
+{
+    uint64_t t = target(r, size);
+
+    if (!c->patch_len)
+        return t;
+    if (one_in(r, 8)) {
+        c->patch_len = 0;
         return t;
     }
-    if (one_in(r, 8))
-        return t;
     t = DATA_VA + (rnd_below(r, 0x1800) & (one_in(r, 8) ? ~0u : ~15u));
-    c->patch_off = (uint32_t)(t - DATA_VA) + off;
-    memcpy(c->patch, &value, len);
-    c->patch_len = len;
+    c->patch_off += (uint32_t)(t - DATA_VA);
     return t;
 }
 
@@ -323,12 +368,17 @@ static void aim_operands(struct rng *r, struct cpu_case *c, const ZydisDecodedIn
                          const ZydisDecodedOperand *ops)
 {
     uint32_t fixed = 0;
+    bool patched = patch_operand(r, c, i);
 
+    if (patched && (i->meta.category == ZYDIS_CATEGORY_RET || i->meta.category == ZYDIS_CATEGORY_POP)) {
+        c->in.gpr[ENGINE_RSP] = place(r, c, i->operand_width / 8);
+        return;
+    }
     for (unsigned n = 0; n < i->operand_count; n++) {
         const ZydisDecodedOperandMem *m = &ops[n].mem;
         if (ops[n].type != ZYDIS_OPERAND_TYPE_MEMORY || m->type == ZYDIS_MEMOP_TYPE_AGEN)
             continue;
-        uint64_t t = patch_operand(r, c, i, target(r, ops[n].size / 8));
+        uint64_t t = place(r, c, ops[n].size / 8);
         bool rip = m->base == ZYDIS_REGISTER_RIP || m->base == ZYDIS_REGISTER_EIP;
         if (rip || (m->base == ZYDIS_REGISTER_NONE && m->index == ZYDIS_REGISTER_NONE))
             aim_disp(c, i, rip ? t : t - seg_base(c, m->segment));
@@ -362,6 +412,11 @@ static void adjust(struct rng *r, struct cpu_case *c, const ZydisDecodedInstruct
         c->step = false;
     if (i->mnemonic == ZYDIS_MNEMONIC_LSS)
         c->step = false;
+    if (i->meta.category == ZYDIS_CATEGORY_UNCOND_BR || i->meta.category == ZYDIS_CATEGORY_CALL) {
+        int g = ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_of(ops[0].reg.value) : -1;
+        if (g >= 0)
+            c->in.gpr[g] = code_target(r);
+    }
     if (!c->step)
         c->in.rflags &= ~0x100ull;
 }
@@ -477,6 +532,37 @@ bool gen_case(struct rng *r, uint32_t form, struct cpu_case *c)
             continue;                            /* a system call on the host */
         gen_state(r, c);
         return finish(r, c, &dec[f->compat]);
+    }
+    return false;
+}
+
+bool gen_unknown(struct rng *r, bool vex, struct cpu_case *c)
+{
+    static const uint8_t vex_bytes[] = { 0xc4, 0xc5, 0x62, 0x8f };
+    ZydisDecoder d;
+    ZydisDecodedInstruction i;
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+    memset(c, 0, sizeof(*c));
+    c->compat = one_in(r, 2);
+    c->form = UINT32_MAX;
+    cpu_decoder(&d, c->compat);
+    for (unsigned tries = 0; tries < 200; tries++) {
+        for (unsigned k = 0; k < 15; k++)
+            c->code[k] = (uint8_t)rnd(r);
+        c->code[0] = vex ? PICK(r, vex_bytes) : one_in(r, 2) ? 0x0f : c->code[0];
+        ZyanStatus st = ZydisDecoderDecodeFull(&d, c->code, 15, &i, ops);
+        if (vex && (!ZYAN_SUCCESS(st) || i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY))
+            continue;
+        if (!vex && ZYAN_SUCCESS(st))
+            continue;
+        gen_state(r, c);
+        c->in.rflags &= ~0x100ull;
+        c->step = false;
+        c->len = 15;
+        c->code_off = 0x800;
+        c->in.rip = CODE_VA + c->code_off;
+        return true;
     }
     return false;
 }

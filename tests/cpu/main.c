@@ -128,6 +128,33 @@ static void check(const struct cpu_case *c, struct cpu_outcome *n)
     }
 }
 
+/* Bytes that are no instruction, and extensions by prefix that CPUID does not offer: #UD. What
+ * the host's CPU knows although Zydis does not is not held against the engine. */
+static void check_unknown(struct rng *r, bool vex, uint64_t runs)
+{
+    static struct cpu_outcome g;
+
+    for (uint64_t i = 0; i < runs; i++) {
+        if (!gen_unknown(r, vex, &cases[0]))
+            continue;
+        if (!vex)
+            native_run(cases, native, 1);
+        if (!vex && native[0].vector != 6)
+            continue;
+        guest_run(&cases[0], &g);
+        total.run++;
+        if (g.vector == 6 && g.s.rip == cases[0].in.rip)
+            continue;
+        total.failed++;
+        if (opt.show) {
+            opt.show--;
+            printf("%s, yet the soft CPU raises vector %u instead of #UD:\n",
+                   vex ? "not offered by CPUID" : "no instruction", g.vector);
+            print_case(&cases[0], stdout);
+        }
+    }
+}
+
 static void flush_batch(unsigned nr)
 {
     native_run(cases, native, nr);
@@ -200,6 +227,10 @@ static void run_forms(struct rng *r, const struct choice *ch)
         for (int times = 0; times < 2; times++)
             if (gen_case(r, ch->absent[i], &cases[0]))
                 check_absent(&cases[0]);
+    if (!opt.mnemonic) {
+        check_unknown(r, true, opt.runs / 50);
+        check_unknown(r, false, opt.runs / 100);
+    }
 }
 
 static int run_hex(struct rng *r)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "hypervisor/engine/kvm/probe.h"
+#include "hypervisor/engine/kvm/probe_guest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,16 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Guest-physical layout; one 2 MiB page maps it all, for CPL 0 and 3. */
-enum {
-    GPA_PML4 = 0x1000, GPA_PDPT = 0x2000, GPA_PD = 0x3000, GPA_GDT = 0x4000, GPA_TSS = 0x4800,
-    GPA_CODE = 0x5000, GPA_STACK_TOP = 0x8000, GPA_SIZE = 0x10000,
-};
-enum { PORT_STEP = 0x10, PORT_CHUNK = 0x11 };
-
-/* probe_guest.c */
-#define CHUNK_FIRST_ITERATIONS  2000
-#define INSNS_PER_ITERATION     5
 #define CHUNK_MIN_INSNS         300000   /* shorter ones measure the exit's cost */
 
 extern const uint8_t kvm_probe_guest[], kvm_probe_guest_end[];
@@ -67,17 +57,17 @@ static void put64(uint8_t *ram, uint32_t gpa, uint64_t value)
     memcpy(ram + gpa, &value, sizeof(value));
 }
 
-static void fill_memory(uint8_t *ram)
+void kvm_probe_fill_memory(uint8_t *ram)
 {
-    put64(ram, GPA_PML4, GPA_PDPT | 7);
-    put64(ram, GPA_PDPT, GPA_PD | 7);
-    put64(ram, GPA_PD, 0x87);                            /* present, write, user, 2 MiB */
-    put64(ram, GPA_GDT + 0x08, 0x00af9b000000ffffull);   /* code 64, DPL 0 */
-    put64(ram, GPA_GDT + 0x10, 0x00cf93000000ffffull);   /* data, DPL 0 */
-    put64(ram, GPA_GDT + 0x18, 0x00cffb000000ffffull);   /* code 32, DPL 3 */
-    put64(ram, GPA_GDT + 0x20, 0x00cff3000000ffffull);   /* data, DPL 3 */
-    put64(ram, GPA_GDT + 0x28, 0x00affb000000ffffull);   /* code 64, DPL 3 */
-    memcpy(ram + GPA_CODE, kvm_probe_guest, (size_t)(kvm_probe_guest_end - kvm_probe_guest));
+    put64(ram, PROBE_GPA_PML4, PROBE_GPA_PDPT | 7);
+    put64(ram, PROBE_GPA_PDPT, PROBE_GPA_PD | 7);
+    put64(ram, PROBE_GPA_PD, 0x87);                            /* present, write, user, 2 MiB */
+    put64(ram, PROBE_GPA_GDT + 0x08, 0x00af9b000000ffffull);   /* code 64, DPL 0 */
+    put64(ram, PROBE_GPA_GDT + 0x10, 0x00cf93000000ffffull);   /* data, DPL 0 */
+    put64(ram, PROBE_GPA_GDT + 0x18, 0x00cffb000000ffffull);   /* code 32, DPL 3 */
+    put64(ram, PROBE_GPA_GDT + 0x20, 0x00cff3000000ffffull);   /* data, DPL 3 */
+    put64(ram, PROBE_GPA_GDT + 0x28, 0x00affb000000ffffull);   /* code 64, DPL 3 */
+    memcpy(ram + PROBE_GPA_CODE, kvm_probe_guest, (size_t)(kvm_probe_guest_end - kvm_probe_guest));
 }
 
 static int set_cpuid(int kvm, int vcpu)
@@ -106,18 +96,18 @@ static int set_registers(int vcpu)
     };
     s.cs = code;
     s.ds = s.es = s.fs = s.gs = s.ss = data;
-    s.tr = (struct kvm_segment){ .base = GPA_TSS, .limit = 0x67, .type = 11, .present = 1 };
-    s.gdt.base = GPA_GDT;
-    s.gdt.limit = 0x2f;
+    s.tr = (struct kvm_segment){ .base = PROBE_GPA_TSS, .limit = 0x67, .type = 11, .present = 1 };
+    s.gdt.base = PROBE_GPA_GDT;
+    s.gdt.limit = PROBE_GDT_LIMIT;
     s.idt.base = 0;
     s.idt.limit = 0;
-    s.cr3 = GPA_PML4;
-    s.cr4 = 0x20;                       /* PAE */
-    s.cr0 = 0x80000033;                 /* PG NE ET MP PE */
-    s.efer = 0x501;                     /* LMA LME SCE */
+    s.cr3 = PROBE_GPA_PML4;
+    s.cr4 = PROBE_CR4;
+    s.cr0 = PROBE_CR0;
+    s.efer = PROBE_EFER;
     if (ioctl(vcpu, KVM_SET_SREGS, &s) < 0)
         return -1;
-    struct kvm_regs regs = { .rip = GPA_CODE, .rsp = GPA_STACK_TOP, .rflags = 2 };
+    struct kvm_regs regs = { .rip = PROBE_GPA_CODE, .rsp = PROBE_GPA_STACK_TOP, .rflags = 2 };
     return ioctl(vcpu, KVM_SET_REGS, &regs);
 }
 
@@ -141,12 +131,12 @@ static int set_up(const char *device, struct kvm_probe_record *r, struct probe_v
     if (p->vm < 0)
         goto out;
     what = "memory";
-    p->ram = mmap(NULL, GPA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    p->ram = mmap(NULL, PROBE_GPA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p->ram == MAP_FAILED)
         goto out;
-    fill_memory(p->ram);
+    kvm_probe_fill_memory(p->ram);
     struct kvm_userspace_memory_region slot = {
-        .memory_size = GPA_SIZE, .userspace_addr = (uintptr_t)p->ram,
+        .memory_size = PROBE_GPA_SIZE, .userspace_addr = (uintptr_t)p->ram,
     };
     what = "KVM_SET_USER_MEMORY_REGION";
     if (ioctl(p->vm, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
@@ -192,15 +182,15 @@ static bool port_exit(struct kvm_probe_record *r, const struct kvm_run *run)
     uint8_t value = *((const uint8_t *)run + run->io.data_offset);
     if (run->io.direction != KVM_EXIT_IO_OUT || run->io.size != 1)
         return false;
-    if (run->io.port == PORT_CHUNK && r->step == KVM_STEP_LOOP) {
+    if (run->io.port == PROBE_PORT_CHUNK && r->step == KVM_STEP_LOOP) {
         chunk_done(r);
         return true;
     }
-    if (run->io.port != PORT_STEP || value != r->step + 1)
+    if (run->io.port != PROBE_PORT_STEP || value != r->step + 1)
         return false;
     r->step = value;
     if (r->step == KVM_STEP_LOOP) {
-        r->chunk_insns = CHUNK_FIRST_ITERATIONS * INSNS_PER_ITERATION;
+        r->chunk_insns = PROBE_FIRST_ITERATIONS * PROBE_INSNS_PER_ITERATION;
         r->loop_start_ns = now_ns();
     }
     return r->step < KVM_STEP_DONE;
