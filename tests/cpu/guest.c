@@ -197,6 +197,15 @@ static struct engine_segment data_segment(uint16_t sel, uint64_t base)
     return segment(sel, base, sel ? 0xcf3 : 0);
 }
 
+/* OSXMMEXCPT OSFXSR PGE PAE; FSGSBASE, which the host's kernel has on, if the engine offers it. */
+static uint64_t cr4(void)
+{
+    uint32_t leaf7[4] = { 0 };
+
+    engine_soft.host_cpuid(7, 0, leaf7);
+    return 0x6a0 | (leaf7[1] & 1 ? 0x10000 : 0);
+}
+
 static void set_state(const struct cpu_state *s, bool compat)
 {
     struct engine_state e;
@@ -217,7 +226,7 @@ static void set_state(const struct cpu_state *s, bool compat)
     e.idtr = (struct engine_table){ SYS_VA + GPA_IDT, 32 * 16 - 1 };
     e.cr0 = 0x80050033;            /* PG AM WP NE ET MP PE, as Linux has it */
     e.cr3 = GPA_PML4;
-    e.cr4 = 0x6a0;                 /* OSXMMEXCPT OSFXSR PGE PAE */
+    e.cr4 = cr4();
     e.efer = 0xd01;                /* NXE LMA LME SCE */
     e.dr[6] = 0xffff0ff0;
     e.dr[7] = 0x400;

@@ -78,6 +78,14 @@ static inline __m128i fp_ld32(struct soft_vcpu *v, const struct soft_op *op)
     return _mm_cvtsi32_si128((int)soft_ld32(v, op, soft_ea(v, op, 4, false)));
 }
 
+/* 32 bits at an unaligned host address. */
+static inline __m128i fp_get32(const void *p)
+{
+    int x;
+    __builtin_memcpy(&x, p, sizeof(x));
+    return _mm_cvtsi32_si128(x);
+}
+
 static inline __m128i fp_ld16(struct soft_vcpu *v, const struct soft_op *op)
 {
     return _mm_cvtsi32_si128(soft_ld16(v, op, soft_ea(v, op, 2, false)));

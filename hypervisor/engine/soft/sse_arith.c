@@ -87,7 +87,7 @@ static inline __m128i load_64(const void *p)
 
 static inline __m128i load_32(const void *p)
 {
-    return _mm_cvtsi32_si128(*(const int *)p);
+    return fp_get32(p);
 }
 
 #define PACKED(n, insn) KERNEL(n, insn) REG_FORM(n) MEM_FORM(n, 16, 15, load_128, fp_ld128a)

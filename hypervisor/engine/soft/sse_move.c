@@ -137,13 +137,13 @@ SLOW(ld_d_slow)
 H(ld_d)
 {
     uint64_t va = plain_ea(v, op);
-    const uint32_t *p = soft_rptr(v, va, 4);
+    const void *p = soft_rptr(v, va, 4);
 
     soft_sse(v, op);
     if (soft_unlikely(!p || !plain(op))) {
         SOFT_TAIL return ld_d_slow(v, op);
     }
-    XD = _mm_cvtsi32_si128((int)*p);
+    XD = fp_get32(p);
     SOFT_NEXT;
 }
 
