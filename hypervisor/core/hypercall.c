@@ -97,7 +97,8 @@ static long dispatch(struct hcall *hc)
         return -EPERM;    /* wire.h: a restricted client has its maps and channels, no hypercalls */
     }
     if (!c || !c->fn) {
-        return hc_enosys(hc, (uint32_t)hc->op, hc->op <= UINT32_MAX ? sub_of(hc) : 0);
+        /* The first argument may be a pointer: only a small number is an op. */
+        return hc_enosys(hc, (uint32_t)hc->op, hc->arg[0] < 64 ? hc->arg[0] : 0);
     }
     if (!c->sub_in_arg) {
         /* The op lies in the argument: nobody but domain 0 gets as far as having it read. */

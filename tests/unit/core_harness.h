@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A core in the test's own process: host clients on socketpairs, and domain processes that are the
+ * test itself at the other end of the link. Nothing runs unless the test turns the event loop.
+ */
+#ifndef KR_TESTS_CORE_HARNESS_H
+#define KR_TESTS_CORE_HARNESS_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "hypervisor/core/client.h"
+#include "hypervisor/core/core.h"
+#include "hypervisor/core/domain.h"
+#include "hypervisor/core/event_channel.h"
+#include "hypervisor/core/hypercall.h"
+
+#include <xen/domctl.h>
+#include <xen/memory.h>
+#include <xen/sysctl.h>
+
+#define ARENA_VA   0x7f0000000000ull
+#define ARENA_SIZE (16u << 20)
+#define TEST_DOMS  64
+
+/* The test's end of one client. */
+struct tc {
+    int sock;
+    uint8_t *arena;
+    int fds[KW_MAX_FDS];
+    unsigned nr_fds;
+    uint32_t seq;
+};
+
+/* The test's end of one domain process. */
+struct tp {
+    bool used;
+    int sock;
+    int ram_fd, xen_fd, state_fd;
+    uint8_t *xen;
+    struct kl_state *state;
+    int vcpu[KL_MAX_VCPUS];
+    unsigned nr_vcpus;
+    bool running, got_policy;
+    unsigned stops, runs;
+    bool hold_stop;            /* do not answer KL_STOP */
+    /* what KL_PORT said last, by port */
+    struct { uint32_t kind, vcpu, seq; int recv, send; } port[512];
+    unsigned maps, unmaps;
+    uint64_t mapped, unmapped;
+    struct kl_param param;
+    unsigned params;
+};
+
+struct th {
+    sd_event *event;
+    struct core *core;
+    struct tp proc[TEST_DOMS];
+    unsigned nr_procs;
+    struct tc c;               /* an unrestricted client with an arena */
+};
+
+/* cmocka fixtures: *state is a struct th. */
+int th_setup(void **state);
+int th_teardown(void **state);
+struct th *th_new(void);
+void th_free(struct th *h);
+
+/* Turns the loop until nothing happens, and lets the fake processes answer. */
+void th_turn(struct th *h);
+
+void tc_open(struct th *h, struct tc *c);
+void tc_close(struct th *h, struct tc *c);
+/* One request and its reply; descriptors end up in c->fds. Returns the reply's status. */
+int tc_call(struct th *h, struct tc *c, void *req, size_t len, void *reply, size_t reply_len);
+/* Sends only. */
+void tc_send(struct tc *c, const void *req, size_t len);
+/* A hypercall; pointers are addresses in the arena. */
+long tc_hypercall(struct th *h, struct tc *c, uint64_t op, uint64_t a0, uint64_t a1, uint64_t a2,
+                  uint64_t a3, uint64_t a4);
+#define A(off) (ARENA_VA + (off))
+
+long tc_domctl(struct th *h, struct tc *c, struct xen_domctl *op);
+long tc_sysctl(struct th *h, struct tc *c, struct xen_sysctl *op);
+
+/* A PVH domain with vCPUs and `pages` of RAM from gfn 0, paused. Returns its domid. */
+domid_t th_domain(struct th *h, unsigned vcpus, uint64_t pages);
+struct tp *th_proc(struct th *h, domid_t domid);
+long th_simple(struct th *h, uint32_t cmd, domid_t domid);
+
+/* A hypercall by a guest's vCPU 0 with paging off: pointers are guest-physical. Waits for KL_RET. */
+long tg_hypercall(struct th *h, domid_t domid, uint64_t op, uint64_t a0, uint64_t a1, uint64_t a2);
+/* The same with all fields in the caller's hands; flags of KL_RET in *flags. */
+long tg_raw(struct th *h, domid_t domid, unsigned vcpu, struct kl_hypercall *m, uint32_t *flags);
+void tg_write(struct th *h, domid_t domid, uint64_t gpa, const void *buf, size_t len);
+void tg_read(struct th *h, domid_t domid, uint64_t gpa, void *buf, size_t len);
+/* A memory op of a client with one extent list in its arena. */
+long tc_populate(struct th *h, struct tc *c, domid_t domid, uint64_t gfn, uint64_t nr, unsigned order);
+
+#endif
