@@ -8,6 +8,7 @@
 
 #include "xen.h"
 
+/* Entry points of a PV kernel. */
 #define CALLBACKTYPE_event               0
 #define CALLBACKTYPE_failsafe            1
 #define CALLBACKTYPE_syscall             2
@@ -16,6 +17,7 @@
 #define CALLBACKTYPE_sysenter            5
 #define CALLBACKTYPE_syscall32           7
 
+/* The callback starts with events masked. */
 #define _CALLBACKF_mask_events 0
 #define CALLBACKF_mask_events  (1U << _CALLBACKF_mask_events)
 

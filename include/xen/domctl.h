@@ -6,6 +6,10 @@
 #ifndef __XEN_PUBLIC_DOMCTL_H__
 #define __XEN_PUBLIC_DOMCTL_H__
 
+#if !defined(__XEN__) && !defined(__XEN_TOOLS__)
+#error "domctl is for the hypervisor and its tools: define __XEN_TOOLS__"
+#endif
+
 #include "xen.h"
 #include "event_channel.h"
 #include "grant_table.h"

@@ -6,6 +6,11 @@
 #ifndef __XEN_PUBLIC_ELFNOTE_H__
 #define __XEN_PUBLIC_ELFNOTE_H__
 
+/*
+ * The type of a note whose owner is "Xen". Values are numbers of the image's width unless they
+ * are texts: INFO, XEN_VERSION, GUEST_OS, GUEST_VERSION, LOADER, PAE_MODE, FEATURES, BSD_SYMTAB.
+ * PHYS32_ENTRY is where a PVH guest starts, in 32-bit protected mode without paging.
+ */
 #define XEN_ELFNOTE_INFO                    0
 #define XEN_ELFNOTE_ENTRY                   1
 #define XEN_ELFNOTE_HYPERCALL_PAGE          2
@@ -26,6 +31,8 @@
 #define XEN_ELFNOTE_SUPPORTED_FEATURES      17
 #define XEN_ELFNOTE_PHYS32_ENTRY            18
 #define XEN_ELFNOTE_MAX                     XEN_ELFNOTE_PHYS32_ENTRY
+
+/* In the memory of a crashed host, and in dumps of domains. */
 #define XEN_ELFNOTE_CRASH_INFO              0x1000001
 #define XEN_ELFNOTE_CRASH_REGS              0x1000002
 #define XEN_ELFNOTE_DUMPCORE_NONE           0x2000000

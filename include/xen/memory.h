@@ -9,10 +9,15 @@
 #include "xen.h"
 #include "physdev.h"
 
+/*
+ * Take, give back, or populate with chosen frame numbers: extents of 2^extent_order pages. All
+ * three go on where they were interrupted, and return how many extents were done.
+ */
 #define XENMEM_increase_reservation 0
 #define XENMEM_decrease_reservation 1
 #define XENMEM_populate_physmap     6
 
+/* mem_flags: highest address width (0: any) and the NUMA node, each with its reader. */
 #define XENMEMF_address_bits(x) (x)
 #define XENMEMF_get_address_bits(x) ((x) & 0xffu)
 #define XENMEMF_node(x) (((x) + 1) << 8)
@@ -25,6 +30,7 @@
 
 #define XENMEMF_vnode (1 << 18)
 
+/* extent_start: guest frames (populate, decrease: in; increase: out). */
 struct xen_memory_reservation {
     XEN_GUEST_HANDLE(xen_pfn_t) extent_start;
     xen_ulong_t nr_extents;
@@ -37,6 +43,10 @@ DEFINE_XEN_GUEST_HANDLE(xen_memory_reservation_t);
 
 #define XENMEM_exchange 11
 
+/*
+ * Swaps pages for others, e.g. contiguous ones. PV only. in.nr_extents and out.nr_extents differ
+ * by their orders; nr_exchanged counts those of in that are done.
+ */
 struct xen_memory_exchange {
     struct xen_memory_reservation in;
     struct xen_memory_reservation out;
@@ -47,6 +57,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_memory_exchange_t);
 
 #define XENMEM_maximum_ram_page 2
 
+/* Whose, for the numbers below: pages owned, pages allowed, highest guest frame. */
 struct xen_memory_domain {
     domid_t domid;
 };
@@ -56,6 +67,7 @@ struct xen_memory_domain {
 #define XENMEM_maximum_gpfn        14
 #define XENMEM_machphys_mfn_list   5
 
+/* The frames of the machine-to-physical table. PV only. */
 struct xen_machphys_mfn_list {
     unsigned int max_extents;
     XEN_GUEST_HANDLE(xen_pfn_t) extent_start;
@@ -67,6 +79,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_machphys_mfn_list_t);
 #define XENMEM_machphys_compat_mfn_list 25
 #define XENMEM_machphys_mapping         12
 
+/* Where that table is mapped, and how far it reaches. */
 struct xen_machphys_mapping {
     xen_ulong_t v_start;
     xen_ulong_t v_end;
@@ -75,6 +88,10 @@ struct xen_machphys_mapping {
 typedef struct xen_machphys_mapping xen_machphys_mapping_t;
 DEFINE_XEN_GUEST_HANDLE(xen_machphys_mapping_t);
 
+/*
+ * What XENMEM_add_to_physmap puts into the guest's physical map. gmfn_range moves size pages at
+ * once; gmfn_foreign needs the batch form.
+ */
 #define XENMAPSPACE_shared_info  0
 #define XENMAPSPACE_grant_table  1
 #define XENMAPSPACE_gmfn         2
@@ -86,6 +103,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_machphys_mapping_t);
 
 #define XENMAPIDX_grant_table_status 0x80000000
 
+/* Puts page idx of that space at guest frame gpfn; what was there goes. */
 struct xen_add_to_physmap {
     domid_t domid;
     uint16_t size;
@@ -98,6 +116,10 @@ DEFINE_XEN_GUEST_HANDLE(xen_add_to_physmap_t);
 
 #define XENMEM_add_to_physmap_batch 23
 
+/*
+ * The same for size items, each with a result of its own. u.foreign_domid: whose pages idxs
+ * names.
+ */
 struct xen_add_to_physmap_batch {
     domid_t domid;
     uint16_t space;
@@ -115,6 +137,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_add_to_physmap_batch_t);
 
 #define XENMEM_remove_from_physmap 15
 
+/* Leaves a hole at gpfn. */
 struct xen_remove_from_physmap {
     domid_t domid;
     xen_pfn_t gpfn;
@@ -124,6 +147,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_remove_from_physmap_t);
 
 #define XENMEM_memory_map 9
 
+/* A memory map as E820 entries (20 bytes each). nr_entries: room, then how many there are. */
 struct xen_memory_map {
     unsigned int nr_entries;
     XEN_GUEST_HANDLE(void) buffer;
@@ -134,6 +158,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_memory_map_t);
 #define XENMEM_machine_memory_map 10
 #define XENMEM_set_memory_map     13
 
+/* Sets the map that the guest will read. */
 struct xen_foreign_memory_map {
     domid_t domid;
     struct xen_memory_map map;
@@ -144,6 +169,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_foreign_memory_map_t);
 #define XENMEM_set_pod_target 16
 #define XENMEM_get_pod_target 17
 
+/* Populate on demand: frames exist before their memory does. In: domid and target_pages. */
 struct xen_pod_target {
     uint64_t target_pages;
     uint64_t tot_pages;
@@ -191,6 +217,7 @@ typedef enum {
     XENMEM_access_default = 10,
 } xenmem_access_t;
 
+/* Per-page access rights beyond the guest's own tables, enforced for a monitor. */
 struct xen_mem_access_op {
     uint8_t op;
     uint8_t access;
@@ -219,7 +246,9 @@ DEFINE_XEN_GUEST_HANDLE(xen_mem_access_op_t);
 #define XENMEM_SHARING_OP_C_HANDLE_INVALID   (-9)
 #define XENMEM_SHARING_OP_FIELD_IS_GREF_FLAG (xen_mk_ullong(1) << 62)
 
-#define XENMEM_SHARING_OP_FIELD_MAKE_GREF(field, val) (field) =(XENMEM_SHARING_OP_FIELD_IS_GREF_FLAG | val)
+/* A field that is either a frame or, with a flag, a grant reference. */
+#define XENMEM_SHARING_OP_FIELD_MAKE_GREF(field, val) \
+    (field) = (XENMEM_SHARING_OP_FIELD_IS_GREF_FLAG | (val))
 #define XENMEM_SHARING_OP_FIELD_IS_GREF(field) ((field) & XENMEM_SHARING_OP_FIELD_IS_GREF_FLAG)
 #define XENMEM_SHARING_OP_FIELD_GET_GREF(field) ((field) & (~XENMEM_SHARING_OP_FIELD_IS_GREF_FLAG))
 
@@ -228,6 +257,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_mem_access_op_t);
 #define XENMEM_FORK_RESET_STATE        (1u << 2)
 #define XENMEM_FORK_RESET_MEMORY       (1u << 3)
 
+/* Shares identical pages between domains, and forks whole domains. */
 struct xen_mem_sharing_op {
     uint8_t op;
     domid_t domain;
@@ -270,6 +300,10 @@ struct xen_mem_sharing_op {
 typedef struct xen_mem_sharing_op xen_mem_sharing_op_t;
 DEFINE_XEN_GUEST_HANDLE(xen_mem_sharing_op_t);
 
+/*
+ * Sets pages aside for a domain that is being built (xen_memory_reservation.nr_extents of order
+ * 0); 0 drops the claim.
+ */
 #define XENMEM_claim_pages                24
 #define XENMEM_reserved_device_memory_map 27
 
@@ -282,6 +316,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_reserved_device_memory_t);
 
 #define XENMEM_RDM_ALL 1
 
+/* Memory that devices use by the firmware's word, to be kept out of the guest's map. */
 struct xen_reserved_device_memory_map {
     uint32_t flags;
     unsigned int nr_entries;
@@ -295,6 +330,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_reserved_device_memory_map_t);
 
 #endif
 
+/* Memory that the hypervisor keeps for a domain: request pages, grant table frames, traces. */
 #define XENMEM_acquire_resource      28
 #define XENMEM_resource_ioreq_server 0
 #define XENMEM_resource_grant_table  1
@@ -307,6 +343,10 @@ DEFINE_XEN_GUEST_HANDLE(xen_reserved_device_memory_map_t);
 
 #define XENMEM_resource_ioreq_server_frame_ioreq(n) (1 + (n))
 
+/*
+ * nr_frames 0 with a null list asks for the size. Otherwise frames from frame on are given in
+ * frame_list, which translated callers fill in with where they want them.
+ */
 struct xen_mem_acquire_resource {
     domid_t domid;
     uint16_t type;
@@ -321,6 +361,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_mem_acquire_resource_t);
 
 #define XENMEM_get_vnumainfo 26
 
+/* [start, end) on virtual node nid. */
 struct xen_vmemrange {
     uint64_t start;
     uint64_t end;
@@ -330,6 +371,10 @@ struct xen_vmemrange {
 typedef struct xen_vmemrange xen_vmemrange_t;
 DEFINE_XEN_GUEST_HANDLE(xen_vmemrange_t);
 
+/*
+ * The guest's virtual NUMA layout. Counts: room, then what there is; ENOBUFS if that is too
+ * small.
+ */
 struct xen_vnuma_topology_info {
     domid_t domid;
     uint16_t pad;

@@ -8,6 +8,7 @@
 
 #include "xen.h"
 
+/* arch_shared_info.nmi_reason. */
 #define _XEN_NMIREASON_io_error 0
 #define XEN_NMIREASON_io_error  (1UL << _XEN_NMIREASON_io_error)
 #define _XEN_NMIREASON_pci_serr 1

@@ -6,6 +6,10 @@
 #ifndef __XEN_PUBLIC_SYSCTL_H__
 #define __XEN_PUBLIC_SYSCTL_H__
 
+#if !defined(__XEN__) && !defined(__XEN_TOOLS__)
+#error "sysctl is for the hypervisor and its tools: define __XEN_TOOLS__"
+#endif
+
 #include "xen.h"
 #include "domctl.h"
 #include "physdev.h"

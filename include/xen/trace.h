@@ -46,7 +46,9 @@
 #define TRC_SCHED_RTDS     4
 #define TRC_SCHED_SNULL    5
 
-#define TRC_SCHED_CLASS_EVT(_c, _e) ((TRC_SCHED_CLASS | ((TRC_SCHED_##_c << TRC_SCHED_ID_SHIFT) & TRC_SCHED_ID_MASK)) + (_e & TRC_SCHED_EVT_MASK))
+#define TRC_SCHED_CLASS_EVT(_c, _e) \
+    ((TRC_SCHED_CLASS | ((TRC_SCHED_##_c << TRC_SCHED_ID_SHIFT) & TRC_SCHED_ID_MASK)) + \
+     ((_e) & TRC_SCHED_EVT_MASK))
 
 #define TRC_DOM0_DOMOPS                0x00041000
 #define TRC_HW_PM                      0x00801000

@@ -8,14 +8,20 @@
 
 #include "xen.h"
 
+/*
+ * initialise: the state that an offline vCPU starts with (vcpu_guest_context for PV, hvm_vcpu.h
+ * else). up, down and is_up have no argument.
+ */
 #define VCPUOP_initialise        0
 #define VCPUOP_up                1
 #define VCPUOP_down              2
 #define VCPUOP_is_up             3
 #define VCPUOP_get_runstate_info 4
 
+/* Set in state_entry_time while the record changes, if VMASST_TYPE_runstate_update_flag is on. */
 #define XEN_RUNSTATE_UPDATE (xen_mk_ullong(1) << 63)
 
+/* What a vCPU does (RUNSTATE_*), since when, and nanoseconds spent in each state. */
 struct vcpu_runstate_info {
     int state;
     uint64_t state_entry_time;
@@ -24,6 +30,7 @@ struct vcpu_runstate_info {
 typedef struct vcpu_runstate_info vcpu_runstate_info_t;
 DEFINE_XEN_GUEST_HANDLE(vcpu_runstate_info_t);
 
+/* Runs; could run; waits for an event; is off or paused. */
 #define RUNSTATE_running  0
 #define RUNSTATE_runnable 1
 #define RUNSTATE_blocked  2
@@ -31,6 +38,7 @@ DEFINE_XEN_GUEST_HANDLE(vcpu_runstate_info_t);
 
 #define VCPUOP_register_runstate_memory_area 5
 
+/* Where the hypervisor keeps the vCPU's record, by virtual address. */
 struct vcpu_register_runstate_memory_area {
     union {
         XEN_GUEST_HANDLE(vcpu_runstate_info_t) h;
@@ -44,6 +52,7 @@ DEFINE_XEN_GUEST_HANDLE(vcpu_register_runstate_memory_area_t);
 #define VCPUOP_set_periodic_timer  6
 #define VCPUOP_stop_periodic_timer 7
 
+/* VIRQ_TIMER at that interval, at least 1 ms. */
 struct vcpu_set_periodic_timer {
     uint64_t period_ns;
 };
@@ -53,6 +62,7 @@ DEFINE_XEN_GUEST_HANDLE(vcpu_set_periodic_timer_t);
 #define VCPUOP_set_singleshot_timer  8
 #define VCPUOP_stop_singleshot_timer 9
 
+/* VIRQ_TIMER at that system time; with FUTURE, ETIME if it has passed. */
 struct vcpu_set_singleshot_timer {
     uint64_t timeout_abs_ns;
     uint32_t flags;
@@ -65,6 +75,9 @@ DEFINE_XEN_GUEST_HANDLE(vcpu_set_singleshot_timer_t);
 
 #define VCPUOP_register_vcpu_info 10
 
+/*
+ * Moves the vCPU's vcpu_info to offset in that frame, for good. It must not cross the page's end.
+ */
 struct vcpu_register_vcpu_info {
     uint64_t mfn;
     uint32_t offset;
@@ -76,6 +89,7 @@ DEFINE_XEN_GUEST_HANDLE(vcpu_register_vcpu_info_t);
 #define VCPUOP_send_nmi   11
 #define VCPUOP_get_physid 12
 
+/* For the hardware domain with pinned vCPUs: APIC and ACPI numbers of the CPU. */
 struct vcpu_get_physid {
     uint64_t phys_id;
 };
@@ -89,6 +103,7 @@ DEFINE_XEN_GUEST_HANDLE(vcpu_get_physid_t);
 
 DEFINE_XEN_GUEST_HANDLE(vcpu_time_info_t);
 
+/* A second place for the vCPU's time, by virtual address, for user space. */
 struct vcpu_register_time_memory_area {
     union {
         XEN_GUEST_HANDLE(vcpu_time_info_t) h;

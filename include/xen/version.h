@@ -8,9 +8,11 @@
 
 #include "xen.h"
 
+/* Result: major << 16 | minor. No argument. */
 #define XENVER_version      0
 #define XENVER_extraversion 1
 
+/* What follows the number, as text. */
 typedef char xen_extraversion_t[16];
 
 #define XEN_EXTRAVERSION_LEN (sizeof(xen_extraversion_t))
@@ -25,6 +27,7 @@ struct xen_compile_info {
 };
 typedef struct xen_compile_info xen_compile_info_t;
 
+/* The kinds of guests there can be, e.g. "hvm-3.0-x86_64". */
 #define XENVER_capabilities 3
 
 typedef char xen_capabilities_info_t[1024];
@@ -37,6 +40,7 @@ typedef char xen_changeset_info_t[64];
 
 #define XEN_CHANGESET_INFO_LEN (sizeof(xen_changeset_info_t))
 
+/* Where the hypervisor's part of a PV guest's address space starts. */
 #define XENVER_platform_parameters 5
 
 struct xen_platform_parameters {
@@ -46,6 +50,7 @@ typedef struct xen_platform_parameters xen_platform_parameters_t;
 
 #define XENVER_get_features 6
 
+/* In: which word of feature bits. Out: the bits (XENFEAT_*). */
 struct xen_feature_info {
     unsigned int submap_idx;
     uint32_t submap;
@@ -54,6 +59,7 @@ typedef struct xen_feature_info xen_feature_info_t;
 
 #include "features.h"
 
+/* Results: the page size; a 16-byte UUID of the caller; the hypervisor's command line. */
 #define XENVER_pagesize     7
 #define XENVER_guest_handle 8
 #define XENVER_commandline  9
@@ -62,6 +68,7 @@ typedef char xen_commandline_t[1024];
 
 #define XENVER_build_id 10
 
+/* With a null argument the result is the length; otherwise len is the room in buf. */
 struct xen_build_id {
     uint32_t len;
     unsigned char buf[XEN_FLEX_ARRAY_DIM];

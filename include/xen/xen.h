@@ -46,6 +46,10 @@ DEFINE_XEN_GUEST_HANDLE(xen_ulong_t);
 
 #endif /* __ASSEMBLY__ */
 
+/*
+ * Hypercall numbers. In rax (eax), arguments in rdi, rsi, rdx, r10, r8 (32 bits: ebx, ecx, edx,
+ * esi, edi); the result, a negative error (errno.h) or a value, comes back in rax.
+ */
 #define __HYPERVISOR_set_trap_table                0
 #define __HYPERVISOR_mmu_update                    1
 #define __HYPERVISOR_set_gdt                       2
@@ -88,6 +92,8 @@ DEFINE_XEN_GUEST_HANDLE(xen_ulong_t);
 #define __HYPERVISOR_xenpmu_op                     40
 #define __HYPERVISOR_dm_op                         41
 #define __HYPERVISOR_hypfs_op                      42
+
+/* The architecture's own. */
 #define __HYPERVISOR_arch_0                        48
 #define __HYPERVISOR_arch_1                        49
 #define __HYPERVISOR_arch_2                        50
@@ -97,6 +103,12 @@ DEFINE_XEN_GUEST_HANDLE(xen_ulong_t);
 #define __HYPERVISOR_arch_6                        54
 #define __HYPERVISOR_arch_7                        55
 
+/*
+ * Virtual interrupts, to be bound to event channels. Per vCPU: TIMER, DEBUG, XENOPROF, XENPMU.
+ * The others are for one domain or for the host: CONSOLE and CON_RING (console input, log
+ * output), DOM_EXC (a domain has died or shut down), TBUF, DEBUGGER, PCPU_STATE, MEM_EVENT, ARGO,
+ * ENOMEM.
+ */
 #define VIRQ_TIMER      0
 #define VIRQ_DEBUG      1
 #define VIRQ_CONSOLE    2
@@ -121,11 +133,13 @@ DEFINE_XEN_GUEST_HANDLE(xen_ulong_t);
 
 #define NR_VIRQS 24
 
+/* The two low bits of mmu_update.ptr: what kind of update it is. */
 #define MMU_NORMAL_PT_UPDATE       0
 #define MMU_MACHPHYS_UPDATE        1
 #define MMU_PT_UPDATE_PRESERVE_AD  2
 #define MMU_PT_UPDATE_NO_TRANSLATE 3
 
+/* Commands of mmuext_op: page-table pinning, base pointers, TLB and cache flushes of PV guests. */
 #define MMUEXT_PIN_L1_TABLE       0
 #define MMUEXT_PIN_L2_TABLE       1
 #define MMUEXT_PIN_L3_TABLE       2
@@ -166,6 +180,10 @@ DEFINE_XEN_GUEST_HANDLE(mmuext_op_t);
 
 #endif /* !__ASSEMBLY__ */
 
+/*
+ * Flags of update_va_mapping: which TLB entries to flush, and where. With MULTI the rest of the
+ * word is a pointer to a bitmap of vCPUs.
+ */
 #define UVMF_NONE           (xen_mk_ulong(0) << 0)
 #define UVMF_TLB_FLUSH      (xen_mk_ulong(1) << 0)
 #define UVMF_INVLPG         (xen_mk_ulong(2) << 0)
@@ -174,9 +192,11 @@ DEFINE_XEN_GUEST_HANDLE(mmuext_op_t);
 #define UVMF_LOCAL          (xen_mk_ulong(0) << 2)
 #define UVMF_ALL            (xen_mk_ulong(1) << 2)
 
+/* console_io: write to, or read from, the host's console. */
 #define CONSOLEIO_write 0
 #define CONSOLEIO_read  1
 
+/* vm_assist: conveniences that a guest can switch on. */
 #define VMASST_CMD_enable  0
 #define VMASST_CMD_disable 1
 
@@ -188,6 +208,10 @@ DEFINE_XEN_GUEST_HANDLE(mmuext_op_t);
 #define VMASST_TYPE_runstate_update_flag 5
 #define VMASST_TYPE_m2p_strict           32
 
+/*
+ * Domain numbers from here on name no ordinary domain: the caller itself, owners of I/O memory,
+ * of the hypervisor's memory and of shared pages, nobody, and the idle vCPUs.
+ */
 #define DOMID_FIRST_RESERVED xen_mk_uint(0x7FF0)
 #define DOMID_SELF           xen_mk_uint(0x7FF0)
 #define DOMID_IO             xen_mk_uint(0x7FF1)
@@ -199,8 +223,10 @@ DEFINE_XEN_GUEST_HANDLE(mmuext_op_t);
 
 #ifndef __ASSEMBLY__
 
+/* A domain's number. Numbers are reused, but not soon. */
 typedef uint16_t domid_t;
 
+/* One page-table write of a PV guest: at machine address ptr (low bits: MMU_*), the value val. */
 struct mmu_update {
     uint64_t ptr;
     uint64_t val;
@@ -208,6 +234,7 @@ struct mmu_update {
 typedef struct mmu_update mmu_update_t;
 DEFINE_XEN_GUEST_HANDLE(mmu_update_t);
 
+/* One of a list of hypercalls that are made in one go; each leaves its own result. */
 struct multicall_entry {
     xen_ulong_t op;
     xen_ulong_t result;
@@ -216,6 +243,12 @@ struct multicall_entry {
 typedef struct multicall_entry multicall_entry_t;
 DEFINE_XEN_GUEST_HANDLE(multicall_entry_t);
 
+/*
+ * The time of a vCPU, in shared memory. A reader takes version, the rest, and version again: the
+ * copy is good if both are the same even number. Nanoseconds since the domain's start of time are
+ * system_time + (((tsc - tsc_timestamp) << tsc_shift) * tsc_to_system_mul >> 32), a negative
+ * shift being one to the right.
+ */
 struct vcpu_time_info {
     uint32_t version;
     uint32_t pad0;
@@ -230,11 +263,17 @@ typedef struct vcpu_time_info vcpu_time_info_t;
 
 #endif /* !__ASSEMBLY__ */
 
+/* vcpu_time_info.flags: the TSCs of all vCPUs agree; the guest was stopped for long. */
 #define XEN_PVCLOCK_TSC_STABLE_BIT (1 << 0)
 #define XEN_PVCLOCK_GUEST_STOPPED  (1 << 1)
 
 #ifndef __ASSEMBLY__
 
+/*
+ * What a vCPU and the hypervisor share: whether an event is pending and whether its delivery is
+ * masked (PV), which words of the pending bitmap have bits set (2-level event channels), and the
+ * time.
+ */
 struct vcpu_info {
     uint8_t evtchn_upcall_pending;
     uint8_t evtchn_upcall_mask;
@@ -251,6 +290,11 @@ typedef struct vcpu_info vcpu_info_t;
 #define xen_wc_sec_hi arch.wc_sec_hi
 #endif
 
+/*
+ * The page that a domain and the hypervisor share: state of the first 32 vCPUs (more are
+ * registered by VCPUOP_register_vcpu_info), 2-level event channels, and the wall clock at system
+ * time 0, whose version works like a vCPU's time's.
+ */
 struct shared_info {
     struct vcpu_info vcpu_info[XEN_LEGACY_MAX_VCPUS];
     xen_ulong_t evtchn_pending[sizeof(xen_ulong_t) * 8];
@@ -265,8 +309,13 @@ struct shared_info {
 };
 typedef struct shared_info shared_info_t;
 
+/* Bytes of start_info.cmd_line. */
 #define MAX_GUEST_CMDLINE 1024
 
+/*
+ * What a PV guest finds at the address in rsi (esi) when it starts. magic is
+ * "xen-<version>-<arch>"; mfn_list is the address of its pseudo-physical to machine map.
+ */
 struct start_info {
     char magic[32];
     unsigned long nr_pages;
@@ -297,6 +346,7 @@ typedef struct start_info start_info_t;
 
 #endif /* !__ASSEMBLY__ */
 
+/* start_info.flags. */
 #define SIF_PRIVILEGED      (1 << 0)
 #define SIF_INITDOMAIN      (1 << 1)
 #define SIF_MULTIBOOT_MOD   (1 << 2)
@@ -306,6 +356,7 @@ typedef struct start_info start_info_t;
 
 #ifndef __ASSEMBLY__
 
+/* Several modules in one: an array of these at the start of mod_start, ended by one of zeroes. */
 struct xen_multiboot_mod_list {
     uint32_t mod_start;
     uint32_t mod_end;
@@ -313,6 +364,7 @@ struct xen_multiboot_mod_list {
     uint32_t pad;
 };
 
+/* dom0_vga_console_info.video_type. */
 #define XEN_VGATYPE_TEXT_MODE_3 0x03
 #define XEN_VGATYPE_VESA_LFB    0x23
 #define XEN_VGATYPE_EFI_LFB     0x70
@@ -354,6 +406,7 @@ typedef struct dom0_vga_console_info dom0_vga_console_info_t;
 #define xen_vga_console_info   dom0_vga_console_info
 #define xen_vga_console_info_t dom0_vga_console_info_t
 
+/* A domain's UUID; the hypervisor only keeps it. */
 typedef uint8_t xen_domain_handle_t[16];
 __DEFINE_XEN_GUEST_HANDLE(uint8, uint8_t);
 __DEFINE_XEN_GUEST_HANDLE(uint16, uint16_t);
@@ -389,6 +442,7 @@ typedef struct {
 
 #ifndef __ASSEMBLY__
 
+/* A bitmap of any length: CPUs, nodes. Bytes in memory order, the lowest bit first. */
 struct xenctl_bitmap {
     XEN_GUEST_HANDLE_64(uint8) bitmap;
     uint32_t nr_bits;

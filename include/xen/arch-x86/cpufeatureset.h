@@ -2,8 +2,8 @@
 /*
  * CPUID feature bits by name, numbered word * 32 + bit.
  *
- * An includer that defines XEN_CPUFEATURE(name, value) first gets the bare list, as often as it likes;
- * everyone else gets an enumeration of XEN_X86_FEATURE_name.
+ * An includer that defines XEN_CPUFEATURE(name, value) first gets the bare list, as often as it
+ * likes; everyone else gets an enumeration of XEN_X86_FEATURE_name.
  */
 
 #ifndef XEN_CPUFEATURE

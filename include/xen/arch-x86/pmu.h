@@ -6,6 +6,8 @@
 #ifndef __XEN_PUBLIC_ARCH_X86_PMU_H__
 #define __XEN_PUBLIC_ARCH_X86_PMU_H__
 
+#include "../xen.h"
+
 struct xen_pmu_amd_ctxt {
     uint32_t counters;
     uint32_t ctrls;

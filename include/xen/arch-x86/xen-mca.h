@@ -6,6 +6,8 @@
 #ifndef __XEN_PUBLIC_ARCH_X86_MCA_H__
 #define __XEN_PUBLIC_ARCH_X86_MCA_H__
 
+#include "../xen.h"
+
 #define __HYPERVISOR_mca __HYPERVISOR_arch_0
 
 #define XEN_MCA_INTERFACE_VERSION 0x01ecc003

@@ -6,6 +6,7 @@
 #ifndef __XEN_PUBLIC_ARCH_X86_XEN_X86_64_H__
 #define __XEN_PUBLIC_ARCH_X86_XEN_X86_64_H__
 
+/* Selectors of the flat segments that every PV guest has in its GDT. Kernel and user share them. */
 #define FLAT_RING3_CS32  0xe023
 #define FLAT_RING3_CS64  0xe033
 #define FLAT_RING3_DS32  0xe02b
@@ -31,6 +32,10 @@
 #define FLAT_USER_SS32   FLAT_RING3_SS32
 #define FLAT_USER_SS     FLAT_USER_SS64
 
+/*
+ * Addresses that belong to the hypervisor in a PV guest; the first part is a read-only table from
+ * machine frames to the guest's own.
+ */
 #define __HYPERVISOR_VIRT_START 0xFFFF800000000000
 #define __HYPERVISOR_VIRT_END   0xFFFF880000000000
 
@@ -50,17 +55,20 @@
 #define machine_to_phys_mapping ((unsigned long *)HYPERVISOR_VIRT_START)
 #endif
 
+/* set_segment_base: which base. USER_SEL loads the selector in bits 0 to 15. */
 #define SEGBASE_FS          0
 #define SEGBASE_GS_USER     1
 #define SEGBASE_GS_KERNEL   2
 #define SEGBASE_GS_USER_SEL 3
 
+/* vcpu_guest_context.flags and iret_context.flags: return by sysret, rcx and r11 being free. */
 #define _VGCF_in_syscall 8
 #define VGCF_in_syscall  (1 << _VGCF_in_syscall)
 #define VGCF_IN_SYSCALL  VGCF_in_syscall
 
 #ifndef __ASSEMBLY__
 
+/* What a 64-bit PV kernel leaves on its stack for the iret hypercall. */
 struct iret_context {
     uint64_t rax;
     uint64_t r11;
@@ -273,6 +281,7 @@ struct cpu_user_regs {
 typedef struct cpu_user_regs cpu_user_regs_t;
 DEFINE_XEN_GUEST_HANDLE(cpu_user_regs_t);
 
+/* Between a frame number and the contents of CR3. */
 #define xen_pfn_to_cr3(pfn) ((unsigned long)(pfn) << 12)
 #define xen_cr3_to_pfn(cr3) ((unsigned long)(cr3) >> 12)
 

@@ -50,10 +50,12 @@ typedef unsigned long xen_pfn_t;
 #define XEN_HAVE_PV_GUEST_ENTRY 1
 #define XEN_HAVE_PV_UPCALL_MASK 1
 
+/* The hypervisor's own descriptors in every PV guest's GDT start here. */
 #define FIRST_RESERVED_GDT_PAGE  14
 #define FIRST_RESERVED_GDT_BYTE  (FIRST_RESERVED_GDT_PAGE * 4096)
 #define FIRST_RESERVED_GDT_ENTRY (FIRST_RESERVED_GDT_BYTE / 8)
 
+/* vCPUs that fit in shared_info. */
 #define XEN_LEGACY_MAX_VCPUS 32
 
 #ifndef __ASSEMBLY__
@@ -62,13 +64,15 @@ typedef unsigned long xen_ulong_t;
 
 #define PRI_xen_ulong "lx"
 
+/* trap_info.flags: bits 0 and 1 the privilege that may raise it, bit 2 whether it masks events. */
 #define TI_GET_DPL(_ti) ((_ti)->flags & 3)
 #define TI_GET_IF(_ti) ((_ti)->flags & 4)
-#define TI_SET_DPL(_ti, _dpl) ((_ti)->flags|=(_dpl))
-#define TI_SET_IF(_ti, _if) ((_ti)->flags|=((!!(_if)) << 2))
+#define TI_SET_DPL(_ti, _dpl) ((_ti)->flags |= (_dpl))
+#define TI_SET_IF(_ti, _if) ((_ti)->flags |= ((!!(_if)) << 2))
 
 #ifndef __ASSEMBLY__
 
+/* An entry of a PV guest's virtual IDT. */
 struct trap_info {
     uint8_t vector;
     uint8_t flags;
@@ -81,6 +85,7 @@ typedef uint64_t tsc_timestamp_t;
 
 #endif /* !__ASSEMBLY__ */
 
+/* vcpu_guest_context.flags. */
 #define VGCF_I387_VALID (1 << 0)
 #define VGCF_IN_KERNEL  (1 << 2)
 
@@ -97,6 +102,10 @@ typedef uint64_t tsc_timestamp_t;
 
 #ifndef __ASSEMBLY__
 
+/*
+ * The whole state of a PV vCPU: what VCPUOP_initialise and the domain builder load. On x86-64
+ * ctrlreg[1] is the root of the user half's page tables.
+ */
 struct vcpu_guest_context {
     struct {
         char x[512];
@@ -132,6 +141,10 @@ struct vcpu_guest_context {
 typedef struct vcpu_guest_context vcpu_guest_context_t;
 DEFINE_XEN_GUEST_HANDLE(vcpu_guest_context_t);
 
+/*
+ * For PV guests: where the tools find the pseudo-physical to machine map, either as a three-level
+ * tree or linear at p2m_vaddr under p2m_cr3, with a generation that is odd while it changes.
+ */
 struct arch_shared_info {
     unsigned long max_pfn;
     xen_pfn_t pfn_to_mfn_frame_list_list;
@@ -147,6 +160,7 @@ typedef struct arch_shared_info arch_shared_info_t;
 
 #if defined(__XEN__) || defined(__XEN_TOOLS__)
 
+/* Devices that the hypervisor emulates for an HVM or PVH domain. */
 #define _XEN_X86_EMU_LAPIC    0
 #define XEN_X86_EMU_LAPIC     (1U << _XEN_X86_EMU_LAPIC)
 #define _XEN_X86_EMU_HPET     1
@@ -173,6 +187,8 @@ typedef struct arch_shared_info arch_shared_info_t;
     (XEN_X86_EMU_LAPIC | XEN_X86_EMU_HPET | XEN_X86_EMU_PM | XEN_X86_EMU_RTC | \
     XEN_X86_EMU_IOAPIC | XEN_X86_EMU_PIC | XEN_X86_EMU_VGA | XEN_X86_EMU_IOMMU | \
     XEN_X86_EMU_PIT | XEN_X86_EMU_USE_PIRQ | XEN_X86_EMU_VPCI)
+
+/* misc_flags: reads of unknown MSRs give 0 instead of a fault. */
 #define XEN_X86_MSR_RELAXED   (1u << 0)
 
 struct xen_arch_domainconfig {
@@ -184,8 +200,10 @@ struct xen_arch_domainconfig {
 
 #endif
 
+/* A leaf without subleaves. */
 #define XEN_CPUID_NO_SUBLEAF 0xffffffffu
 
+/* One CPUID leaf of a domain's policy. */
 struct xen_cpuid_leaf {
     uint32_t leaf;
     uint32_t subleaf;
@@ -196,6 +214,8 @@ struct xen_cpuid_leaf {
 };
 typedef struct xen_cpuid_leaf xen_cpuid_leaf_t;
 DEFINE_XEN_GUEST_HANDLE(xen_cpuid_leaf_t);
+
+/* One MSR of a domain's policy. flags is reserved. */
 struct xen_msr_entry {
     uint32_t idx;
     uint32_t flags;

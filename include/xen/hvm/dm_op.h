@@ -14,10 +14,12 @@
 #define uint64_aligned_t uint64_t
 #endif
 
+/* An I/O request server: a device model's claim on parts of a domain's I/O. */
 typedef uint16_t ioservid_t;
 
 #define XEN_DMOP_create_ioreq_server 1
 
+/* handle_bufioreq: HVM_IOREQSRV_BUFIOREQ_*. Out: id. A new server is disabled. */
 struct xen_dm_op_create_ioreq_server {
     uint8_t handle_bufioreq;
     uint8_t pad[3];
@@ -29,6 +31,10 @@ typedef struct xen_dm_op_create_ioreq_server xen_dm_op_create_ioreq_server_t;
 #define _XEN_DMOP_no_gfns              0
 #define XEN_DMOP_no_gfns               (1u << _XEN_DMOP_no_gfns)
 
+/*
+ * Out: the port of buffered requests, and the pages' frames unless no_gfns says that they are to
+ * be mapped as a resource.
+ */
 struct xen_dm_op_get_ioreq_server_info {
     ioservid_t id;
     uint16_t flags;
@@ -45,6 +51,7 @@ typedef struct xen_dm_op_get_ioreq_server_info xen_dm_op_get_ioreq_server_info_t
 #define XEN_DMOP_IO_RANGE_MEMORY 1
 #define XEN_DMOP_IO_RANGE_PCI    2
 
+/* [start, end] of ports or memory, or one PCI device, for map and unmap. */
 struct xen_dm_op_ioreq_server_range {
     ioservid_t id;
     uint16_t pad;
@@ -75,6 +82,7 @@ typedef struct xen_dm_op_destroy_ioreq_server xen_dm_op_destroy_ioreq_server_t;
 
 #define XEN_DMOP_track_dirty_vram 7
 
+/* The second buffer receives a bit per page written since the last call. nr 0 ends it. */
 struct xen_dm_op_track_dirty_vram {
     uint32_t nr;
     uint32_t pad;
@@ -111,6 +119,7 @@ typedef struct xen_dm_op_set_pci_link_route xen_dm_op_set_pci_link_route_t;
 
 #define XEN_DMOP_modified_memory 11
 
+/* The second buffer holds nr_extents extents. opaque: 0; where to go on. */
 struct xen_dm_op_modified_memory {
     uint32_t nr_extents;
     uint32_t opaque;
@@ -125,6 +134,7 @@ struct xen_dm_op_modified_memory_extent {
 
 #define XEN_DMOP_set_mem_type 12
 
+/* mem_type: hvmmem_type_t. */
 struct xen_dm_op_set_mem_type {
     uint32_t nr;
     uint16_t mem_type;
@@ -141,6 +151,7 @@ typedef struct xen_dm_op_set_mem_type xen_dm_op_set_mem_type_t;
 #define XEN_DMOP_EVENT_pri_sw_exc 5
 #define XEN_DMOP_EVENT_sw_exc     6
 
+/* type: XEN_DMOP_EVENT_*, as VMX numbers them; error_code ~0: none. */
 struct xen_dm_op_inject_event {
     uint32_t vcpuid;
     uint8_t vector;
@@ -224,6 +235,7 @@ struct xen_dm_op_nr_vcpus {
 };
 typedef struct xen_dm_op_nr_vcpus xen_dm_op_nr_vcpus_t;
 
+/* The first buffer of every operation; pad is 0. */
 struct xen_dm_op {
     uint32_t op;
     uint32_t pad;
@@ -251,6 +263,7 @@ struct xen_dm_op {
     } u;
 };
 
+/* One of the hypercall's list of buffers: dm_op(domid, number, list). */
 struct xen_dm_op_buf {
     XEN_GUEST_HANDLE(void) h;
     xen_ulong_t size;

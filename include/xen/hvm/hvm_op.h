@@ -13,6 +13,7 @@
 #define HVMOP_set_param 0
 #define HVMOP_get_param 1
 
+/* Sets or gets parameter index (params.h) of a domain. */
 struct xen_hvm_param {
     domid_t domid;
     uint16_t pad;
@@ -40,6 +41,7 @@ struct xen_hvm_altp2m_suppress_ve_multi {
     uint64_t first_error_gfn;
 };
 
+/* Flushes all TLBs of the caller's domain. No argument. */
 #define HVMOP_flush_tlbs 5
 
 typedef enum {
@@ -52,6 +54,7 @@ typedef enum {
 
 #define HVMOP_pagetable_dying 9
 
+/* A hint that page tables at gpa are about to go. */
 struct xen_hvm_pagetable_dying {
     domid_t domid;
     uint16_t pad[3];
@@ -62,6 +65,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_hvm_pagetable_dying_t);
 
 #define HVMOP_get_time 10
 
+/* The caller's system time in ns. */
 struct xen_hvm_get_time {
     uint64_t now;
 };
@@ -87,6 +91,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_hvm_xentrace_t);
 
 #define HVMOP_get_mem_type 15
 
+/* The type (hvmmem_type_t) of a guest frame. */
 struct xen_hvm_get_mem_type {
     domid_t domid;
     uint16_t mem_type;
@@ -98,6 +103,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_hvm_get_mem_type_t);
 
 #if defined(__XEN__) || defined(__XEN_TOOLS__)
 
+/* Whether a device model has a page of buffered writes, and how it reads its index. */
 #define HVM_IOREQSRV_BUFIOREQ_OFF    0
 #define HVM_IOREQSRV_BUFIOREQ_LEGACY 1
 #define HVM_IOREQSRV_BUFIOREQ_ATOMIC 2
@@ -106,6 +112,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_hvm_get_mem_type_t);
 
 #define HVMOP_set_evtchn_upcall_vector 23
 
+/* Event channels interrupt that vCPU with a vector of its local APIC. */
 struct xen_hvm_evtchn_upcall_vector {
     uint32_t vcpu;
     uint8_t vector;
@@ -114,6 +121,8 @@ typedef struct xen_hvm_evtchn_upcall_vector xen_hvm_evtchn_upcall_vector_t;
 DEFINE_XEN_GUEST_HANDLE(xen_hvm_evtchn_upcall_vector_t);
 
 #define HVMOP_guest_request_vm_event   24
+
+/* Alternative physical maps, for monitors inside or outside the guest. */
 #define HVMOP_altp2m                   25
 #define HVMOP_ALTP2M_INTERFACE_VERSION 0x00000001
 

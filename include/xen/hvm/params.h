@@ -23,16 +23,27 @@
 
 #endif
 
+/*
+ * How event channels interrupt the guest. Bits 56 to 63 are the type: a GSI (the value is its
+ * number, 0 for none), a PCI INTx (bits 0 and 1 the pin, 8 to 15 devfn, 16 to 31 bus, 32 to 47
+ * segment), or a vector on every vCPU (bits 0 to 7).
+ */
 #define HVM_PARAM_CALLBACK_IRQ           0
 #define HVM_PARAM_CALLBACK_IRQ_TYPE_MASK xen_mk_ullong(0xFF00000000000000)
 
 #define HVM_PARAM_CALLBACK_TYPE_GSI      0
 #define HVM_PARAM_CALLBACK_TYPE_PCI_INTX 1
 #define HVM_PARAM_CALLBACK_TYPE_VECTOR   2
+
+/* The store's ring: its frame and the guest's port. */
 #define HVM_PARAM_STORE_PFN              1
 #define HVM_PARAM_STORE_EVTCHN           2
+
+/* The default device model's pages. */
 #define HVM_PARAM_IOREQ_PFN              5
 #define HVM_PARAM_BUFIOREQ_PFN           6
+
+/* Hyper-V interfaces that are offered, as HVMPV_* bits. */
 #define HVM_PARAM_VIRIDIAN               9
 
 #define _HVMPV_base_freq              0
@@ -67,6 +78,7 @@
     HVMPV_stimer | HVMPV_hcall_ipi | HVMPV_ex_processor_masks | HVMPV_no_vp_limit | \
     HVMPV_cpu_hotplug)
 
+/* What becomes of timer ticks that a descheduled vCPU has missed. */
 #define HVM_PARAM_TIMER_MODE 10
 
 #define HVMPTM_delay_for_missed_ticks    0
@@ -75,19 +87,33 @@
 #define HVMPTM_one_missed_tick_pending   3
 
 #define HVM_PARAM_HPET_ENABLED          11
+
+/* A page with an identity map, for CPUs that cannot run without paging. */
 #define HVM_PARAM_IDENT_PT              12
+
+/* The sleep state; setting 0 wakes the domain from S3. */
 #define HVM_PARAM_ACPI_S_STATE          14
 #define HVM_PARAM_VM86_TSS              15
 #define HVM_PARAM_VPT_ALIGN             16
+
+/* The PV console's ring: its frame and the guest's port. */
 #define HVM_PARAM_CONSOLE_PFN           17
 #define HVM_PARAM_CONSOLE_EVTCHN        18
+
+/* Which of the two layouts in ioreq.h ACPI's ports have. */
 #define HVM_PARAM_ACPI_IOPORTS_LOCATION 19
 #define HVM_PARAM_PAGING_RING_PFN       27
 #define HVM_PARAM_MONITOR_RING_PFN      28
 #define HVM_PARAM_SHARING_RING_PFN      29
+
+/* The SHUTDOWN_* that a triple fault becomes. */
 #define HVM_PARAM_TRIPLE_FAULT_REASON   31
+
+/* Frames for the request pages of further device models. */
 #define HVM_PARAM_IOREQ_SERVER_PFN      32
 #define HVM_PARAM_NR_IOREQ_SERVER_PAGES 33
+
+/* Where the guest's generation ID lies. */
 #define HVM_PARAM_VM_GENERATION_ID_ADDR 34
 #define HVM_PARAM_ALTP2M                35
 

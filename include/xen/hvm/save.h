@@ -6,6 +6,10 @@
 #ifndef __XEN_PUBLIC_HVM_SAVE_H__
 #define __XEN_PUBLIC_HVM_SAVE_H__
 
+/*
+ * Precedes every record. typecode: HVM_SAVE_CODE(x); instance: the vCPU or unit; length: the
+ * record's bytes without this.
+ */
 struct hvm_save_descriptor {
     uint16_t typecode;
     uint16_t instance;
@@ -33,6 +37,7 @@ struct hvm_save_descriptor {
 #define HVM_SAVE_LENGTH(_x) (sizeof(HVM_SAVE_TYPE(_x)))
 #define HVM_SAVE_CODE(_x) (sizeof(((struct __HVM_SAVE_TYPE_##_x *)(0))->c))
 
+/* Ends a stream. */
 struct hvm_save_end {
 };
 DECLARE_HVM_SAVE_TYPE(END, 0, struct hvm_save_end);

@@ -6,6 +6,10 @@
 #ifndef _XEN_PUBLIC_IO_XENBUS_H
 #define _XEN_PUBLIC_IO_XENBUS_H
 
+/*
+ * The store's "state" node of a frontend or backend. InitWait: waits for the other's details;
+ * Initialised: has published its own; Closing: wants to end, or saw that the other does.
+ */
 enum xenbus_state {
     XenbusStateUnknown = 0,
     XenbusStateInitialising = 1,

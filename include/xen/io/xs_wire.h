@@ -6,6 +6,10 @@
 #ifndef _XS_WIRE_H
 #define _XS_WIRE_H
 
+/*
+ * Requests, and the two messages that only the store sends: WATCH_EVENT and ERROR. A reply has
+ * its request's type.
+ */
 enum xsd_sockmsg_type {
     XS_CONTROL = 0,
     XS_DIRECTORY = 1,
@@ -34,6 +38,8 @@ enum xsd_sockmsg_type {
 };
 
 #define XS_DEBUG             XS_CONTROL
+
+/* Words of old protocols. */
 #define XS_WRITE_NONE        "NONE"
 #define XS_WRITE_CREATE      "CREATE"
 #define XS_WRITE_CREATE_EXCL "CREATE|EXCL"
@@ -54,6 +60,9 @@ static const struct xsd_errors xsd_errors[] __attribute__((unused)) = {
 };
 #endif
 
+/*
+ * Precedes every message; len bytes follow, mostly NUL-terminated texts. tx_id 0: no transaction.
+ */
 struct xsd_sockmsg {
     uint32_t type;
     uint32_t req_id;
@@ -61,11 +70,13 @@ struct xsd_sockmsg {
     uint32_t len;
 };
 
+/* The parts of a watch event, in order. */
 enum xs_watch_type {
     XS_WATCH_PATH = 0,
     XS_WATCH_TOKEN = 1,
 };
 
+/* The page between the store and a domain: two rings of bytes, with free-running indices. */
 #define XENSTORE_RING_SIZE 1024
 
 typedef uint32_t XENSTORE_RING_IDX;
@@ -84,15 +95,20 @@ struct xenstore_domain_interface {
     uint32_t error;
 };
 
+/* A longer message ends the connection; a longer path is an error reply. */
 #define XENSTORE_PAYLOAD_MAX                 4096
 #define XENSTORE_ABS_PATH_MAX                3072
 #define XENSTORE_REL_PATH_MAX                2048
+
+/* server_features: the guest can ask for a fresh start of the ring; the error field exists. */
 #define XENSTORE_SERVER_FEATURE_RECONNECTION 1
 #define XENSTORE_SERVER_FEATURE_ERROR        2
 
+/* connection: the guest sets RECONNECT, the store sets CONNECTED when it has reset the ring. */
 #define XENSTORE_CONNECTED 0
 #define XENSTORE_RECONNECT 1
 
+/* error: why the store has stopped serving the ring. */
 #define XENSTORE_ERROR_NONE    0
 #define XENSTORE_ERROR_COMM    1
 #define XENSTORE_ERROR_RINGIDX 2

@@ -8,6 +8,7 @@
 
 #include "../../xen.h"
 
+/* Numbers are the record types (HVM_SAVE_CODE), in the order in which they appear in a stream. */
 #define HVM_FILE_MAGIC   0x54381286
 #define HVM_FILE_VERSION 0x00000001
 
@@ -23,6 +24,10 @@ DECLARE_HVM_SAVE_TYPE(HEADER, 1, struct hvm_save_header);
 #define _XEN_X86_FPU_INITIALISED 0
 #define XEN_X86_FPU_INITIALISED  (1U << _XEN_X86_FPU_INITIALISED)
 
+/*
+ * A vCPU. Segments: selector, limit, base, and attribute bytes as VMX has them. msr_flags is
+ * unused; the tail is the event being delivered, if pending_valid.
+ */
 struct hvm_hw_cpu {
     uint8_t fpu_regs[512];
     uint64_t rax;
@@ -116,6 +121,7 @@ struct hvm_hw_cpu {
     uint32_t pad0;
 };
 
+/* The same as old hosts wrote it. */
 struct hvm_hw_cpu_compat {
     uint8_t fpu_regs[512];
     uint64_t rax;
@@ -209,6 +215,7 @@ struct hvm_hw_cpu_compat {
 /* Streams of old hosts carry the shorter record; error_code then lies where tsc_aux is now. */
 DECLARE_HVM_SAVE_TYPE_COMPAT(CPU, 2, struct hvm_hw_cpu, struct hvm_hw_cpu_compat, _hvm_hw_fix_cpu);
 
+/* One 8259. init_state: where in its initialisation it is. */
 struct hvm_hw_vpic {
     uint8_t irr;
     uint8_t imr;
@@ -228,6 +235,7 @@ struct hvm_hw_vpic {
 };
 DECLARE_HVM_SAVE_TYPE(PIC, 3, struct hvm_hw_vpic);
 
+/* One I/O APIC pin. */
 union vioapic_redir_entry {
     uint64_t bits;
     struct {
@@ -255,6 +263,9 @@ struct hvm_hw_vioapic {
 };
 DECLARE_HVM_SAVE_TYPE(IOAPIC, 4, struct hvm_hw_vioapic);
 
+/*
+ * A local APIC beside its registers; the timer's divisor is the register's meaning, not its bits.
+ */
 struct hvm_hw_lapic {
     uint64_t apic_base_msr;
     uint32_t disabled;
@@ -263,11 +274,13 @@ struct hvm_hw_lapic {
 };
 DECLARE_HVM_SAVE_TYPE(LAPIC, 5, struct hvm_hw_lapic);
 
+/* The register page's first 1024 bytes, at the xAPIC offsets. */
 struct hvm_hw_lapic_regs {
     uint8_t data[1024];
 };
 DECLARE_HVM_SAVE_TYPE(LAPIC_REGS, 6, struct hvm_hw_lapic_regs);
 
+/* Four INTx lines of 32 devices, a bit each. */
 struct hvm_hw_pci_irqs {
     union {
         unsigned long i[16 / sizeof(unsigned long)];
@@ -276,6 +289,7 @@ struct hvm_hw_pci_irqs {
 };
 DECLARE_HVM_SAVE_TYPE(PCI_IRQ, 7, struct hvm_hw_pci_irqs);
 
+/* 16 ISA lines, a bit each. */
 struct hvm_hw_isa_irqs {
     union {
         unsigned long i[1];
@@ -284,12 +298,14 @@ struct hvm_hw_isa_irqs {
 };
 DECLARE_HVM_SAVE_TYPE(ISA_IRQ, 8, struct hvm_hw_isa_irqs);
 
+/* Which ISA interrupt each of four links goes to. */
 struct hvm_hw_pci_link {
     uint8_t route[4];
     uint8_t pad0[4];
 };
 DECLARE_HVM_SAVE_TYPE(PCI_LINK, 9, struct hvm_hw_pci_link);
 
+/* An 8254's three channels. */
 struct hvm_hw_pit {
     struct hvm_hw_pit_channel {
         uint32_t count;
@@ -312,6 +328,7 @@ DECLARE_HVM_SAVE_TYPE(PIT, 10, struct hvm_hw_pit);
 
 #define RTC_CMOS_SIZE 14
 
+/* CMOS registers and the index last written. */
 struct hvm_hw_rtc {
     uint8_t cmos_data[RTC_CMOS_SIZE];
     uint8_t cmos_index;
@@ -322,6 +339,7 @@ DECLARE_HVM_SAVE_TYPE(RTC, 11, struct hvm_hw_rtc);
 
 #define HPET_TIMER_NUM 3
 
+/* Registers, and what the comparators run to. */
 struct hvm_hw_hpet {
     uint64_t capability;
     uint64_t res0;
@@ -342,6 +360,7 @@ struct hvm_hw_hpet {
 };
 DECLARE_HVM_SAVE_TYPE(HPET, 12, struct hvm_hw_hpet);
 
+/* ACPI's timer and PM1a registers. */
 struct hvm_hw_pmtimer {
     uint32_t tmr_val;
     uint16_t pm1a_sts;
@@ -353,6 +372,7 @@ DECLARE_HVM_SAVE_TYPE(PMTIMER, 13, struct hvm_hw_pmtimer);
 
 #define NUM_FIXED_MSR 11
 
+/* Memory type registers and the PAT. */
 struct hvm_hw_mtrr {
     uint64_t msr_pat_cr;
     uint64_t msr_mtrr_var[MTRR_VCNT * 2];
@@ -380,6 +400,7 @@ struct hvm_hw_cpu_xsave {
 
 #define CPU_XSAVE_CODE 16
 
+/* Hyper-V state: the domain's, and below a vCPU's. */
 struct hvm_viridian_domain_context {
     uint64_t hypercall_gpa;
     uint64_t guest_os_id;
@@ -399,6 +420,7 @@ struct hvm_viridian_vcpu_context {
 };
 DECLARE_HVM_SAVE_TYPE(VIRIDIAN_VCPU, 17, struct hvm_viridian_vcpu_context);
 
+/* Virtual machine checks. */
 struct hvm_vmce_vcpu {
     uint64_t caps;
     uint64_t mci_ctl2_bank0;
@@ -407,11 +429,13 @@ struct hvm_vmce_vcpu {
 };
 DECLARE_HVM_SAVE_TYPE(VMCE_VCPU, 18, struct hvm_vmce_vcpu);
 
+/* IA32_TSC_ADJUST. */
 struct hvm_tsc_adjust {
     uint64_t tsc_adjust;
 };
 DECLARE_HVM_SAVE_TYPE(TSC_ADJUST, 19, struct hvm_tsc_adjust);
 
+/* Further MSRs, count of them; instance is the vCPU. */
 struct hvm_msr {
     uint32_t count;
     struct hvm_one_msr {

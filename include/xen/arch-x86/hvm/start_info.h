@@ -6,6 +6,7 @@
 #ifndef __XEN_PUBLIC_ARCH_X86_HVM_START_INFO_H__
 #define __XEN_PUBLIC_ARCH_X86_HVM_START_INFO_H__
 
+/* "xEn3" with the top bit of the E set. */
 #define XEN_HVM_START_MAGIC_VALUE    0x336ec578
 #define XEN_HVM_MEMMAP_TYPE_RAM      1
 #define XEN_HVM_MEMMAP_TYPE_RESERVED 2
@@ -15,6 +16,10 @@
 #define XEN_HVM_MEMMAP_TYPE_DISABLED 6
 #define XEN_HVM_MEMMAP_TYPE_PMEM     7
 
+/*
+ * All addresses are guest-physical; 0 means absent. memmap is there from version 1 on. The first
+ * module is the initial ramdisk.
+ */
 struct hvm_start_info {
     uint32_t magic;
     uint32_t version;
@@ -28,6 +33,7 @@ struct hvm_start_info {
     uint32_t reserved;
 };
 
+/* cmdline_paddr: a NUL-terminated text, or 0. */
 struct hvm_modlist_entry {
     uint64_t paddr;
     uint64_t size;
@@ -35,6 +41,7 @@ struct hvm_modlist_entry {
     uint64_t reserved;
 };
 
+/* Types are E820's (XEN_HVM_MEMMAP_TYPE_*). */
 struct hvm_memmap_table_entry {
     uint64_t addr;
     uint64_t size;
