@@ -113,10 +113,24 @@ enum soft_mode {
     SOFT_M_USER = 1 << 3,          /* CPL 3 */
     SOFT_M_STEP = 1 << 4,          /* blocks of one instruction: TF, interrupt shadows */
     SOFT_M_PROT = 1 << 5,          /* CR0.PE */
-    SOFT_M_DEAD = 1 << 31,         /* a block whose page was written to */
+    SOFT_M_DEAD = 1 << 30,         /* a block whose page was written to */
 };
 
 #define SOFT_BLOCK_MAX 64          /* instructions; op.idx must hold it and the links behind */
+
+/*
+ * What lies in the slot after a block's last op: where the block leads to, and how many guest
+ * instructions it holds (fused ones count as two).
+ */
+struct soft_link {
+    soft_fn fn;                    /* unused; keeps the layout of an op */
+    struct soft_block *taken, *fall;   /* successors in the same page, once known */
+    int32_t taken_off;             /* taken branch: new block RIP - this block's RIP */
+    uint16_t fall_off;             /* not taken, or falling off the end */
+    uint8_t nr_insns;
+    uint8_t in_page;               /* bit 0: taken, bit 1: fall: may be linked */
+};
+#define SOFT_LINK(op) ((struct soft_link *)(op + 1))
 
 /*
  * A run of instructions within one guest page, ended by a branch or anything that changes
@@ -251,7 +265,7 @@ struct soft_vcpu {
     /* Event being delivered. */
     struct { bool valid; uint8_t vector, type; uint32_t error; bool has_error; } event;
     bool in_delivery;
-    uint8_t delivery_vector;       /* for double fault detection */
+    uint64_t int_rip;              /* of the INT n, INT3 or INTO being delivered */
 
     /* The latest raise, read by the run loop after longjmp. */
     struct {
@@ -262,13 +276,22 @@ struct soft_vcpu {
     } fault;
     jmp_buf *env;
 
+    const struct soft_op *cb_op;   /* whose callback is running, for rip() */
     unsigned id;
     struct soft_engine *e;
     const struct engine_env *m;    /* the machine: &e->env */
     uint8_t *ram;                  /* m->ram */
 
     struct soft_tlbe tlbs[SOFT_NR_TLBS][SOFT_TLB_SIZE];
-    struct soft_itlbe itlb[2][SOFT_ITLB_SIZE];
+    struct soft_itlbe itlb[2][SOFT_ITLB_SIZE];     /* kernel, user */
+    bool itlb_local[2];            /* holds non-global entries */
+    /* Which entries were filled non-global since the last flush, to make the next one cheap. */
+#define SOFT_TLB_FILLS 256u
+    uint16_t tlb_filled[SOFT_NR_TLBS][SOFT_TLB_FILLS];
+    unsigned tlb_fills[SOFT_NR_TLBS];      /* more than SOFT_TLB_FILLS: lost count */
+    /* Hashes of where pages larger than 4 KiB were used since the last full flush: [0] 2 MiB, [1] 4 MiB,
+     * [2] 1 GiB. Our entries are 4 KiB pieces of them, so INVLPG there must flush all. */
+    uint64_t large[3];
     struct soft_jcache jc[SOFT_JC_SIZE];
     uint32_t jc_gen, jc_gen_used[2];
 
