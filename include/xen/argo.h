@@ -33,6 +33,8 @@ struct xen_argo_send_addr {
     xen_argo_addr_t dst;
 };
 typedef struct xen_argo_send_addr xen_argo_send_addr_t;
+
+/* A ring in the receiver's memory that the hypervisor writes to. Only it moves tx_ptr. */
 struct xen_argo_ring {
     uint32_t rx_ptr;
     uint32_t tx_ptr;
@@ -77,6 +79,7 @@ struct xen_argo_ring_data {
 };
 typedef struct xen_argo_ring_data xen_argo_ring_data_t;
 
+/* Before each message; len counts it in. */
 struct xen_argo_ring_message_header {
     uint32_t len;
     xen_argo_addr_t source;

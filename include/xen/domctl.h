@@ -16,6 +16,7 @@
 #include "hvm/save.h"
 #include "memory.h"
 
+/* Every request carries it; another version's gets EACCES. */
 #define XEN_DOMCTL_INTERFACE_VERSION 0x00000015
 #define _XEN_DOMCTL_CDF_hvm          0
 #define XEN_DOMCTL_CDF_hvm           (1U << _XEN_DOMCTL_CDF_hvm)
@@ -41,6 +42,10 @@
 
 #define XEN_DOMCTL_GRANT_version(v) ((v) & XEN_DOMCTL_GRANT_version_mask)
 
+/*
+ * createdomain. Domain number in xen_domctl.domain: 0 or one too large asks for a free one, which
+ * comes back there. A limit of -1 takes the default.
+ */
 struct xen_domctl_createdomain {
     uint32_t ssidref;
     xen_domain_handle_t handle;
@@ -56,6 +61,7 @@ struct xen_domctl_createdomain {
     struct xen_arch_domainconfig arch;
 };
 
+/* xen_domctl_getdomaininfo.flags; the reason of a shutdown (SHUTDOWN_*) is in bits 16 to 23. */
 #define _XEN_DOMINF_dying        0
 #define XEN_DOMINF_dying         (1U << _XEN_DOMINF_dying)
 #define _XEN_DOMINF_hvm_guest    1
@@ -78,6 +84,10 @@ struct xen_domctl_createdomain {
 #define XEN_DOMINF_shutdownshift 16
 #define XEN_INVALID_MAX_VCPU_ID  (~0U)
 
+/*
+ * getdomaininfo: the domain asked for, or the next one after it; ESRCH when there is none. Memory
+ * in pages, cpu_time in ns over all vCPUs, shared_info_frame a machine frame.
+ */
 struct xen_domctl_getdomaininfo {
     domid_t domain;
     uint16_t pad1;
@@ -101,6 +111,7 @@ struct xen_domctl_getdomaininfo {
 typedef struct xen_domctl_getdomaininfo xen_domctl_getdomaininfo_t;
 DEFINE_XEN_GUEST_HANDLE(xen_domctl_getdomaininfo_t);
 
+/* A page's type in the bits that a 32-bit frame number leaves free. */
 #define XEN_DOMCTL_PFINFO_LTAB_SHIFT    28
 #define XEN_DOMCTL_PFINFO_NOTAB         (0x0U << 28)
 #define XEN_DOMCTL_PFINFO_L1TAB         (0x1U << 28)
@@ -114,11 +125,13 @@ DEFINE_XEN_GUEST_HANDLE(xen_domctl_getdomaininfo_t);
 #define XEN_DOMCTL_PFINFO_BROKEN        (0xdU << 28)
 #define XEN_DOMCTL_PFINFO_LTAB_MASK     (0xfU << 28)
 
+/* getpageframeinfo3: num frames; each becomes its type. */
 struct xen_domctl_getpageframeinfo3 {
     uint64_aligned_t num;
     XEN_GUEST_HANDLE_64(xen_pfn_t) array;
 };
 
+/* xen_domctl_shadow_op.op. */
 #define XEN_DOMCTL_SHADOW_OP_OFF             0
 #define XEN_DOMCTL_SHADOW_OP_ENABLE          32
 #define XEN_DOMCTL_SHADOW_OP_CLEAN           11
@@ -138,6 +151,10 @@ struct xen_domctl_shadow_op_stats {
     uint32_t dirty_count;
 };
 
+/*
+ * shadow_op: tracking of written pages. CLEAN and PEEK give a bit per page in dirty_bitmap for
+ * pages pages (out: how many that were); CLEAN starts afresh.
+ */
 struct xen_domctl_shadow_op {
     uint32_t op;
     uint32_t mode;
@@ -147,15 +164,18 @@ struct xen_domctl_shadow_op {
     struct xen_domctl_shadow_op_stats stats;
 };
 
+/* max_mem: what the domain may own, in KiB. */
 struct xen_domctl_max_mem {
     uint64_aligned_t max_memkb;
 };
 
+/* setvcpucontext (null: back to uninitialised), getvcpucontext. The domain must be paused. */
 struct xen_domctl_vcpucontext {
     uint32_t vcpu;
     XEN_GUEST_HANDLE_64(vcpu_guest_context_t) ctxt;
 };
 
+/* getvcpuinfo. cpu_time in ns; cpu: where it runs or ran last. */
 struct xen_domctl_getvcpuinfo {
     uint32_t vcpu;
     uint8_t online;
@@ -165,6 +185,7 @@ struct xen_domctl_getvcpuinfo {
     uint32_t cpu;
 };
 
+/* setnodeaffinity, getnodeaffinity. */
 struct xen_domctl_nodeaffinity {
     struct xenctl_bitmap nodemap;
 };
@@ -176,6 +197,10 @@ struct xen_domctl_nodeaffinity {
 #define _XEN_VCPUAFFINITY_FORCE 2
 #define XEN_VCPUAFFINITY_FORCE  (1U << _XEN_VCPUAFFINITY_FORCE)
 
+/*
+ * setvcpuaffinity, getvcpuaffinity, for the maps named by flags. Setting gives back what is in
+ * effect.
+ */
 struct xen_domctl_vcpuaffinity {
     uint32_t vcpu;
     uint32_t flags;
@@ -183,10 +208,12 @@ struct xen_domctl_vcpuaffinity {
     struct xenctl_bitmap cpumap_soft;
 };
 
+/* max_vcpus: creates the vCPUs; no more than createdomain said, and once only. */
 struct xen_domctl_max_vcpus {
     uint32_t max;
 };
 
+/* scheduler_op: parameters of a domain, or of single vCPUs, under a scheduler. */
 #define XEN_SCHEDULER_CREDIT   5
 #define XEN_SCHEDULER_CREDIT2  6
 #define XEN_SCHEDULER_ARINC653 7
@@ -242,6 +269,7 @@ struct xen_domctl_scheduler_op {
     } u;
 };
 
+/* setdomainhandle: the domain's UUID. */
 struct xen_domctl_setdomainhandle {
     xen_domain_handle_t handle;
 };
@@ -250,6 +278,7 @@ struct xen_domctl_setdebugging {
     uint8_t enable;
 };
 
+/* Which interrupts, memory and ports of the host a domain may use. */
 struct xen_domctl_irq_permission {
     uint32_t pirq;
     uint8_t allow_access;
@@ -268,19 +297,26 @@ struct xen_domctl_ioport_permission {
     uint8_t allow_access;
 };
 
+/* hypercall_init: fills a PV guest's hypercall page. */
 struct xen_domctl_hypercall_init {
     uint64_aligned_t gmfn;
 };
 
+/* settimeoffset: of the domain's wall clock, in seconds. */
 struct xen_domctl_settimeoffset {
     int64_aligned_t time_offset_seconds;
 };
 
+/*
+ * gethvmcontext (a null buffer asks for the size), sethvmcontext: a stream of the records in
+ * hvm/save.h.
+ */
 struct xen_domctl_hvmcontext {
     uint32_t size;
     XEN_GUEST_HANDLE_64(uint8) buffer;
 };
 
+/* Width of a PV guest, 32 or 64, before it has memory. */
 struct xen_domctl_address_size {
     uint32_t size;
 };
@@ -291,6 +327,7 @@ struct xen_domctl_address_size {
 #define XEN_DOMCTL_SENDTRIGGER_POWER 3
 #define XEN_DOMCTL_SENDTRIGGER_SLEEP 4
 
+/* sendtrigger: an NMI, reset, INIT, or an ACPI button. */
 struct xen_domctl_sendtrigger {
     uint32_t trigger;
     uint32_t vcpu;
@@ -300,6 +337,10 @@ struct xen_domctl_sendtrigger {
 #define XEN_DOMCTL_DEV_DT          1
 #define XEN_DOMCTL_DEV_RDM_RELAXED 1
 
+/*
+ * assign_device, test_assign_device, deassign_device. machine_sbdf: segment << 16 | bus << 8 |
+ * devfn.
+ */
 struct xen_domctl_assign_device {
     uint32_t dev;
     uint32_t flags;
@@ -314,6 +355,7 @@ struct xen_domctl_assign_device {
     } u;
 };
 
+/* get_device_group: devices that can only be assigned together. */
 struct xen_domctl_get_device_group {
     uint32_t machine_sbdf;
     uint32_t max_sdevs;
@@ -321,6 +363,7 @@ struct xen_domctl_get_device_group {
     XEN_GUEST_HANDLE_64(uint32) sdev_array;
 };
 
+/* bind_pt_irq, unbind_pt_irq: an assigned device's interrupt. */
 enum pt_irq_type {
     PT_IRQ_TYPE_PCI = 0,
     PT_IRQ_TYPE_ISA = 1,
@@ -362,6 +405,7 @@ struct xen_domctl_bind_pt_irq {
 #define DPCI_ADD_MAPPING    1
 #define DPCI_REMOVE_MAPPING 0
 
+/* memory_mapping: a device's memory in the guest's map. */
 struct xen_domctl_memory_mapping {
     uint64_aligned_t first_gfn;
     uint64_aligned_t first_mfn;
@@ -370,6 +414,7 @@ struct xen_domctl_memory_mapping {
     uint32_t padding;
 };
 
+/* ioport_mapping: a device's ports. */
 struct xen_domctl_ioport_mapping {
     uint32_t first_gport;
     uint32_t first_mport;
@@ -385,6 +430,7 @@ struct xen_domctl_ioport_mapping {
 #define XEN_DOMCTL_MEM_CACHEATTR_UCM    7
 #define XEN_DOMCTL_DELETE_MEM_CACHEATTR (~(uint32_t)0)
 
+/* set_ext_vcpucontext, get_ext_vcpucontext: what xen_domctl_vcpucontext has no room for. */
 struct xen_domctl_ext_vcpucontext {
     uint32_t vcpu;
     uint32_t size;
@@ -400,12 +446,18 @@ struct xen_domctl_ext_vcpucontext {
     };
 };
 
+/* set_target: this domain (a device model's) may control that one. */
 struct xen_domctl_set_target {
     domid_t target;
 };
 
 #define XEN_CPUID_INPUT_UNUSED 0xFFFFFFFF
 
+/*
+ * get_cpu_policy, set_cpu_policy: CPUID and MSRs as the domain will see them. Counts: room, then
+ * how many; ENOBUFS if that is too few. On a refusal err_* name the culprit, ~0 where there is
+ * none.
+ */
 struct xen_domctl_cpu_policy {
     uint32_t nr_leaves;
     uint32_t nr_msrs;
@@ -418,6 +470,7 @@ struct xen_domctl_cpu_policy {
 typedef struct xen_domctl_cpu_policy xen_domctl_cpu_policy_t;
 DEFINE_XEN_GUEST_HANDLE(xen_domctl_cpu_policy_t);
 
+/* subscribe: a port of the domain to be sent its own changes (suspend). */
 struct xen_domctl_subscribe {
     uint32_t port;
 };
@@ -425,11 +478,13 @@ struct xen_domctl_subscribe {
 #define XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_OFF 0
 #define XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON  1
 
+/* debug_op: single-stepping of a vCPU. */
 struct xen_domctl_debug_op {
     uint32_t op;
     uint32_t vcpu;
 };
 
+/* gethvmcontext_partial: one record of the stream, without its descriptor. */
 struct xen_domctl_hvmcontext_partial {
     uint32_t type;
     uint32_t instance;
@@ -437,6 +492,7 @@ struct xen_domctl_hvmcontext_partial {
     XEN_GUEST_HANDLE_64(uint8) buffer;
 };
 
+/* gettscinfo, settscinfo. tsc_mode: 0 default, 1 always emulated, 2 never. */
 struct xen_domctl_tsc_info {
     uint32_t tsc_mode;
     uint32_t gtsc_khz;
@@ -445,6 +501,10 @@ struct xen_domctl_tsc_info {
     uint64_aligned_t elapsed_nsec;
 };
 
+/*
+ * gdbsx_*: for a debugger. Guest address gva under page table pgd3val, to or from the caller's
+ * uva.
+ */
 struct xen_domctl_gdbsx_memio {
     uint64_aligned_t pgd3val;
     uint64_aligned_t gva;
@@ -472,6 +532,7 @@ struct xen_domctl_gdbsx_domstatus {
 #define XEN_DOMCTL_VM_EVENT_OP_MONITOR 2
 #define XEN_DOMCTL_VM_EVENT_OP_SHARING 3
 
+/* vm_event_op: rings of vm_event.h. */
 struct xen_domctl_vm_event_op {
     uint32_t op;
     uint32_t mode;
@@ -492,16 +553,22 @@ struct xen_domctl_mem_sharing_op {
     } u;
 };
 
+/* audit_p2m: how many entries are wrong. */
 struct xen_domctl_audit_p2m {
     uint64_t orphans;
     uint64_t m2p_bad;
     uint64_t p2m_bad;
 };
 
+/* set_virq_handler: that domain gets a host-wide VIRQ instead of the control domain. */
 struct xen_domctl_set_virq_handler {
     uint32_t virq;
 };
 
+/*
+ * setvcpuextstate, getvcpuextstate: the XSAVE area behind its two masks (xcr0, xcr0_accum). size
+ * 0 asks for it.
+ */
 struct xen_domctl_vcpuextstate {
     uint32_t vcpu;
     uint64_aligned_t xfeature_mask;
@@ -513,19 +580,26 @@ struct xen_domctl_set_access_required {
     uint8_t access_required;
 };
 
+/* set_broken_page_p2m: a page that the host's memory has lost. */
 struct xen_domctl_set_broken_page_p2m {
     uint64_aligned_t pfn;
 };
 
+/* cacheflush: guest pages, on machines where that matters. */
 struct xen_domctl_cacheflush {
     xen_pfn_t start_pfn;
     xen_pfn_t nr_pfns;
 };
 
+/*
+ * get_paging_mempool_size, set_paging_mempool_size: memory for the domain's page tables, in
+ * bytes.
+ */
 struct xen_domctl_paging_mempool {
     uint64_aligned_t size;
 };
 
+/* get_vcpu_msrs (a null list asks for the count), set_vcpu_msrs. */
 struct xen_domctl_vcpu_msr {
     uint32_t index;
     uint32_t reserved;
@@ -540,6 +614,9 @@ struct xen_domctl_vcpu_msrs {
     XEN_GUEST_HANDLE_64(xen_domctl_vcpu_msr_t) msrs;
 };
 
+/*
+ * setvnumainfo: nr_vnodes * nr_vnodes distances, a node per vCPU, a host node per node (~0: any).
+ */
 struct xen_domctl_vnuma {
     uint32_t nr_vnodes;
     uint32_t nr_vmemranges;
@@ -555,11 +632,13 @@ struct xen_domctl_vnuma {
 #define XEN_DOMCTL_PSR_CMT_OP_ATTACH     1
 #define XEN_DOMCTL_PSR_CMT_OP_QUERY_RMID 2
 
+/* Cache monitoring and, below, allocation. */
 struct xen_domctl_psr_cmt_op {
     uint32_t cmd;
     uint32_t data;
 };
 
+/* monitor_op: which of a domain's events are reported. */
 #define XEN_DOMCTL_MONITOR_OP_ENABLE            0
 #define XEN_DOMCTL_MONITOR_OP_DISABLE           1
 #define XEN_DOMCTL_MONITOR_OP_GET_CAPABILITIES  2
@@ -629,6 +708,7 @@ struct xen_domctl_psr_alloc {
 #define XEN_DOMCTL_VUART_OP_INIT     0
 #define XEN_DOMCTL_VUART_TYPE_VPL011 0
 
+/* vuart_op: an emulated UART (ARM). */
 struct xen_domctl_vuart_op {
     uint32_t cmd;
     uint32_t type;
@@ -638,6 +718,7 @@ struct xen_domctl_vuart_op {
     evtchn_port_t evtchn;
 };
 
+/* vmtrace_op: the CPU's own execution trace. */
 #define XEN_DOMCTL_vmtrace_enable           1
 #define XEN_DOMCTL_vmtrace_disable          2
 #define XEN_DOMCTL_vmtrace_reset_and_enable 3
@@ -654,6 +735,10 @@ struct xen_domctl_vmtrace_op {
 typedef struct xen_domctl_vmtrace_op xen_domctl_vmtrace_op_t;
 DEFINE_XEN_GUEST_HANDLE(xen_domctl_vmtrace_op_t);
 
+/*
+ * xen_domctl.cmd. Those without a structure above take the domain alone: destroydomain (again
+ * while it says EAGAIN), pausedomain, unpausedomain (counted), resumedomain, soft_reset.
+ */
 #define XEN_DOMCTL_createdomain            1
 #define XEN_DOMCTL_destroydomain           2
 #define XEN_DOMCTL_pausedomain             3

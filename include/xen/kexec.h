@@ -29,6 +29,7 @@ typedef struct xen_kexec_exec xen_kexec_exec_t;
 #define KEXEC_CMD_kexec_load_v1   1
 #define KEXEC_CMD_kexec_unload_v1 2
 
+/* The first interface's image. */
 struct xen_kexec_load_v1 {
     int type;
     xen_kexec_image_t image;
@@ -65,6 +66,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_kexec_segment_t);
 
 #define KEXEC_CMD_kexec_load 4
 
+/* A crash or default image; entry_maddr is where it starts. */
 struct xen_kexec_load {
     uint8_t type;
     uint8_t _pad;

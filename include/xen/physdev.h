@@ -10,6 +10,7 @@
 
 #define PHYSDEVOP_eoi 12
 
+/* End of an interrupt. */
 struct physdev_eoi {
     uint32_t irq;
 };
@@ -19,6 +20,7 @@ DEFINE_XEN_GUEST_HANDLE(physdev_eoi_t);
 #define PHYSDEVOP_pirq_eoi_gmfn_v1 17
 #define PHYSDEVOP_pirq_eoi_gmfn_v2 28
 
+/* A page with a bit per interrupt that needs that. */
 struct physdev_pirq_eoi_gmfn {
     xen_pfn_t gmfn;
 };
@@ -27,6 +29,7 @@ DEFINE_XEN_GUEST_HANDLE(physdev_pirq_eoi_gmfn_t);
 
 #define PHYSDEVOP_irq_status_query 5
 
+/* Out: XENIRQSTAT_*. */
 struct physdev_irq_status_query {
     uint32_t irq;
     uint32_t flags;
@@ -41,6 +44,7 @@ DEFINE_XEN_GUEST_HANDLE(physdev_irq_status_query_t);
 
 #define PHYSDEVOP_set_iopl 6
 
+/* PV: the I/O privilege level, and the port bitmap, of the vCPU. */
 struct physdev_set_iopl {
     uint32_t iopl;
 };
@@ -59,6 +63,7 @@ DEFINE_XEN_GUEST_HANDLE(physdev_set_iobitmap_t);
 #define PHYSDEVOP_apic_read  8
 #define PHYSDEVOP_apic_write 9
 
+/* The hardware domain's access to I/O APICs. */
 struct physdev_apic {
     unsigned long apic_physbase;
     uint32_t reg;
@@ -85,6 +90,7 @@ DEFINE_XEN_GUEST_HANDLE(physdev_irq_t);
 
 #define PHYSDEVOP_map_pirq 13
 
+/* An interrupt of the host (a GSI, or an MSI of a device) as an interrupt number of the domain. */
 struct physdev_map_pirq {
     domid_t domid;
     int type;
@@ -110,6 +116,7 @@ DEFINE_XEN_GUEST_HANDLE(physdev_unmap_pirq_t);
 #define PHYSDEVOP_manage_pci_add    15
 #define PHYSDEVOP_manage_pci_remove 16
 
+/* What the hardware domain tells about PCI devices: add, remove, and more in the later forms. */
 struct physdev_manage_pci {
     uint8_t bus;
     uint8_t devfn;
@@ -156,6 +163,7 @@ DEFINE_XEN_GUEST_HANDLE(physdev_op_t);
 
 #define PHYSDEVOP_setup_gsi 21
 
+/* Trigger mode and polarity of a GSI. */
 struct physdev_setup_gsi {
     int gsi;
     uint8_t triggering;
@@ -227,6 +235,7 @@ DEFINE_XEN_GUEST_HANDLE(physdev_pci_device_t);
 #define PHYSDEVOP_DBGP_BUS_PCI     1
 #define PHYSDEVOP_dbgp_op          29
 
+/* The host's debug port is about to be reset, or has been. */
 struct physdev_dbgp_op {
     uint8_t op;
     uint8_t bus;

@@ -11,6 +11,7 @@
 #define XENPF_INTERFACE_VERSION 0x03000001
 #define XENPF_settime32         17
 
+/* The host's wall clock at system_time. */
 struct xenpf_settime32 {
     uint32_t secs;
     uint32_t nsecs;
@@ -37,6 +38,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_settime_t);
 
 #define XENPF_add_memtype 31
 
+/* Memory type ranges of the host. */
 struct xenpf_add_memtype {
     xen_pfn_t mfn;
     uint64_t nr_mfns;
@@ -69,6 +71,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_read_memtype_t);
 
 #define XENPF_microcode_update 35
 
+/* A microcode image. */
 struct xenpf_microcode_update {
     XEN_GUEST_HANDLE(const_void) data;
     uint32_t length;
@@ -102,6 +105,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_platform_quirk_t);
 #define XEN_EFI_query_capsule_capabilities    10
 #define XEN_EFI_update_capsule                11
 
+/* EFI runtime services. */
 struct xenpf_efi_time {
     uint16_t year;
     uint8_t month;
@@ -193,6 +197,10 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_efi_runtime_call_t);
 #define XEN_FW_EFI_APPLE_PROPERTIES 6
 #define XEN_FW_KBD_SHIFT_FLAGS      5
 
+/*
+ * What the firmware told the boot loader: disks, displays, EFI tables. index counts within a
+ * type.
+ */
 struct xenpf_firmware_info {
     uint32_t type;
     uint32_t index;
@@ -255,6 +263,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_firmware_info_t);
 #define XENPF_enter_acpi_sleep    51
 #define XENPF_ACPI_SLEEP_EXTENDED 0x00000001
 
+/* Sleep, once the hardware domain has prepared it. */
 struct xenpf_enter_acpi_sleep {
     uint16_t val_a;
     uint16_t val_b;
@@ -276,6 +285,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_change_freq_t);
 
 #define XENPF_getidletime 53
 
+/* Idle times in ns of the CPUs in the bitmap, and when they were taken. */
 struct xenpf_getidletime {
     XEN_GUEST_HANDLE(uint8) cpumap_bitmap;
     uint32_t cpumap_nr_cpus;
@@ -300,6 +310,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_getidletime_t);
 #define XEN_PX_PPC 4
 #define XEN_PX_PSD 8
 
+/* Processor power states from ACPI. */
 struct xen_power_register {
     uint32_t space_id;
     uint32_t bit_width;
@@ -404,6 +415,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_set_processor_pminfo_t);
 #define XEN_PCPU_FLAGS_ONLINE  1
 #define XEN_PCPU_FLAGS_INVALID 2
 
+/* A CPU: online or not, its APIC and ACPI numbers. */
 struct xenpf_pcpuinfo {
     uint32_t xen_cpuid;
     uint32_t max_present;
@@ -430,6 +442,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_pcpu_version_t);
 #define XENPF_cpu_online  56
 #define XENPF_cpu_offline 57
 
+/* CPUs on, off, and new; new memory. */
 struct xenpf_cpu_ol {
     uint32_t cpuid;
 };
@@ -472,6 +485,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_core_parking_t);
 #define XEN_RESOURCE_OP_MSR_READ  0
 #define XEN_RESOURCE_OP_MSR_WRITE 1
 
+/* Reads and writes of MSRs, as one unit on one CPU. */
 struct xenpf_resource_entry {
     union {
         uint32_t cmd;
@@ -494,6 +508,7 @@ DEFINE_XEN_GUEST_HANDLE(xenpf_resource_op_t);
 
 #define XENPF_get_symbol 63
 
+/* Symbols of the hypervisor, one after the other. */
 struct xenpf_symdata {
     uint32_t namelen;
     uint32_t symnum;

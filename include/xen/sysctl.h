@@ -14,8 +14,13 @@
 #include "domctl.h"
 #include "physdev.h"
 
+/* Every request carries it; another version's gets EACCES. */
 #define XEN_SYSCTL_INTERFACE_VERSION 0x00000015
 
+/*
+ * readconsole: the hypervisor's log. incremental: from index on; clear: and empty it. count:
+ * room, then bytes.
+ */
 struct xen_sysctl_readconsole {
     uint8_t clear;
     uint8_t incremental;
@@ -33,6 +38,7 @@ struct xen_sysctl_readconsole {
 #define XEN_SYSCTL_TBUFOP_enable       4
 #define XEN_SYSCTL_TBUFOP_disable      5
 
+/* tbuf_op: trace buffers (trace.h). */
 struct xen_sysctl_tbuf_op {
     uint32_t cmd;
     struct xenctl_bitmap cpu_mask;
@@ -41,6 +47,7 @@ struct xen_sysctl_tbuf_op {
     uint32_t size;
 };
 
+/* xen_sysctl_physinfo.capabilities. */
 #define _XEN_SYSCTL_PHYSCAP_hvm                0
 #define XEN_SYSCTL_PHYSCAP_hvm                 (1u << _XEN_SYSCTL_PHYSCAP_hvm)
 #define _XEN_SYSCTL_PHYSCAP_pv                 1
@@ -59,6 +66,10 @@ struct xen_sysctl_tbuf_op {
 #define XEN_SYSCTL_PHYSCAP_gnttab_v2           (1u << 9)
 #define XEN_SYSCTL_PHYSCAP_MAX                 XEN_SYSCTL_PHYSCAP_gnttab_v2
 
+/*
+ * physinfo: the host. Memory in pages, cpu_khz the TSC's; hw_cap as /proc/cpuinfo once grouped
+ * them.
+ */
 struct xen_sysctl_physinfo {
     uint32_t threads_per_core;
     uint32_t cores_per_socket;
@@ -78,6 +89,7 @@ struct xen_sysctl_physinfo {
     uint32_t hw_cap[8];
 };
 
+/* sched_id: the default scheduler (XEN_SCHEDULER_*). */
 struct xen_sysctl_sched_id {
     uint32_t sched_id;
 };
@@ -85,6 +97,7 @@ struct xen_sysctl_sched_id {
 #define XEN_SYSCTL_PERFCOP_reset 1
 #define XEN_SYSCTL_PERFCOP_query 2
 
+/* perfc_op: event counters, where they are built in. */
 struct xen_sysctl_perfc_desc {
     char name[80];
     uint32_t nr_vals;
@@ -102,6 +115,7 @@ struct xen_sysctl_perfc_op {
     XEN_GUEST_HANDLE_64(xen_sysctl_perfc_val_t) val;
 };
 
+/* getdomaininfolist: up to max_domains, from first_domain on. */
 struct xen_sysctl_getdomaininfolist {
     domid_t first_domain;
     uint32_t max_domains;
@@ -109,11 +123,13 @@ struct xen_sysctl_getdomaininfolist {
     uint32_t num_domains;
 };
 
+/* debug_keys: as if typed on the host's console. */
 struct xen_sysctl_debug_keys {
     XEN_GUEST_HANDLE_64(const_char) keys;
     uint32_t nr_keys;
 };
 
+/* getcpuinfo: each CPU's idle time in ns. */
 struct xen_sysctl_cpuinfo {
     uint64_aligned_t idletime;
 };
@@ -126,6 +142,7 @@ struct xen_sysctl_getcpuinfo {
     uint32_t nr_cpus;
 };
 
+/* availheap: free bytes, below an address width and on a node (-1: any). */
 struct xen_sysctl_availheap {
     uint32_t min_bitwidth;
     uint32_t max_bitwidth;
@@ -133,6 +150,7 @@ struct xen_sysctl_availheap {
     uint64_aligned_t avail_bytes;
 };
 
+/* get_pmstat: frequencies and idle states of a CPU, times in ns. */
 struct pm_px_val {
     uint64_aligned_t freq;
     uint64_aligned_t residency;
@@ -186,11 +204,13 @@ struct xen_sysctl_get_pmstat {
 #define XEN_SYSCTL_CPU_HOTPLUG_SMT_ENABLE  2
 #define XEN_SYSCTL_CPU_HOTPLUG_SMT_DISABLE 3
 
+/* cpu_hotplug: CPUs, or hyperthreads, off and on. */
 struct xen_sysctl_cpu_hotplug {
     uint32_t cpu;
     uint32_t op;
 };
 
+/* pm_op: frequency governors and their settings. */
 struct xen_userspace {
     uint32_t scaling_setspeed;
 };
@@ -281,6 +301,7 @@ struct xen_sysctl_pm_op {
 #define sysctl_page_online        2
 #define sysctl_query_page_offline 3
 
+/* page_offline_op: a status word per page in [start, end]. */
 struct xen_sysctl_page_offline_op {
     uint32_t cmd;
     uint32_t start;
@@ -317,6 +338,7 @@ struct xen_sysctl_page_offline_op {
 #define LOCKPROF_TYPE_PERDOM 1
 #define LOCKPROF_TYPE_N      2
 
+/* lockprof_op: lock contention, where it is built in. */
 struct xen_sysctl_lockprof_data {
     char name[40];
     int32_t type;
@@ -337,6 +359,7 @@ struct xen_sysctl_lockprof_op {
     XEN_GUEST_HANDLE_64(xen_sysctl_lockprof_data_t) data;
 };
 
+/* cputopoinfo: num_cpus is room, then how many; a null array asks for that. */
 #define XEN_INVALID_CORE_ID   (~0U)
 #define XEN_INVALID_SOCKET_ID (~0U)
 #define XEN_INVALID_NODE_ID   (~0U)
@@ -357,6 +380,7 @@ struct xen_sysctl_cputopoinfo {
 #define XEN_INVALID_MEM_SZ    (~0U)
 #define XEN_INVALID_NODE_DIST (~0U)
 
+/* numainfo: memory in bytes, and distances, num_nodes by num_nodes. */
 struct xen_sysctl_meminfo {
     uint64_t memsize;
     uint64_t memfree;
@@ -379,6 +403,7 @@ struct xen_sysctl_numainfo {
 #define XEN_SYSCTL_CPUPOOL_OP_FREEINFO   7
 #define XEN_SYSCTL_CPUPOOL_PAR_ANY       0xFFFFFFFF
 
+/* cpupool_op. In: op, and as it needs cpupool_id (ANY for a free one), sched_id, domid, cpu. */
 struct xen_sysctl_cpupool_op {
     uint32_t op;
     uint32_t cpupool_id;
@@ -391,6 +416,7 @@ struct xen_sysctl_cpupool_op {
 
 #define ARINC653_MAX_DOMAINS_PER_SCHEDULE 64
 
+/* scheduler_op: parameters of a scheduler in one pool. */
 struct xen_sysctl_arinc653_schedule {
     uint64_aligned_t major_frame;
     uint8_t num_sched_entries;
@@ -409,6 +435,7 @@ DEFINE_XEN_GUEST_HANDLE(xen_sysctl_arinc653_schedule_t);
 #define XEN_SYSCTL_CSCHED_TSLICE_MIN     1
 #define XEN_SYSCTL_CSCHED_MGR_DLY_MAX_US (100 * 1000)
 
+/* tslice_ms, and in us the rate limit and the delay before a vCPU moves. */
 struct xen_sysctl_credit_schedule {
     uint32_t tslice_ms;
     uint32_t ratelimit_us;
@@ -440,6 +467,7 @@ struct xen_sysctl_scheduler_op {
 #define XEN_SYSCTL_COVERAGE_read     1
 #define XEN_SYSCTL_COVERAGE_reset    2
 
+/* coverage_op: the hypervisor's own test coverage. */
 struct xen_sysctl_coverage_op {
     uint32_t cmd;
     uint32_t size;
@@ -466,6 +494,7 @@ struct xen_sysctl_psr_cmt_op {
 
 #define XEN_INVALID_DEV (XEN_INVALID_NODE_ID - 1)
 
+/* pcitopoinfo: the node of each of num_devs devices. */
 struct xen_sysctl_pcitopoinfo {
     uint32_t num_devs;
     XEN_GUEST_HANDLE_64(physdev_pci_device_t) devs;
@@ -505,10 +534,12 @@ struct xen_sysctl_psr_alloc {
 #define XEN_SYSCTL_CPU_LEVELCAP_l7s0_eax    (1ul << 7)
 #define XEN_SYSCTL_CPU_LEVELCAP_l7s0_ebx    (1ul << 8)
 
+/* get_cpu_levelling_caps: which CPUID leaves can be masked for PV guests. */
 struct xen_sysctl_cpu_levelling_caps {
     uint32_t caps;
 };
 
+/* get_cpu_featureset: words of feature bits (arch-x86/cpufeatureset.h). */
 #define XEN_SYSCTL_cpu_featureset_raw     0
 #define XEN_SYSCTL_cpu_featureset_host    1
 #define XEN_SYSCTL_cpu_featureset_pv      2
@@ -526,6 +557,7 @@ struct xen_sysctl_cpu_featureset {
 
 #define XEN_LIVEPATCH_NAME_SIZE 128
 
+/* livepatch_op: a payload's name; size counts the NUL. */
 struct xen_livepatch_name {
     XEN_GUEST_HANDLE_64(char) name;
     uint16_t size;
@@ -600,6 +632,10 @@ struct xen_sysctl_livepatch_op {
     } u;
 };
 
+/*
+ * get_cpu_policy: as the hardware is, as the hypervisor uses it, and the most and the default
+ * that guests get. Counts as in xen_domctl_cpu_policy.
+ */
 #define XEN_SYSCTL_cpu_policy_raw         0
 #define XEN_SYSCTL_cpu_policy_host        1
 #define XEN_SYSCTL_cpu_policy_pv_max      2
@@ -618,6 +654,7 @@ struct xen_sysctl_cpu_policy {
 typedef struct xen_sysctl_cpu_policy xen_sysctl_cpu_policy_t;
 DEFINE_XEN_GUEST_HANDLE(xen_sysctl_cpu_policy_t);
 
+/* xen_sysctl.cmd. */
 #define XEN_SYSCTL_readconsole            1
 #define XEN_SYSCTL_tbuf_op                2
 #define XEN_SYSCTL_physinfo               3

@@ -237,6 +237,8 @@ struct vm_event_vmexit {
     } arch;
 };
 typedef struct vm_event_st vm_event_response_t;
+
+/* A ring entry, in both directions: what happened, and what is to be done about it. */
 struct vm_event_st {
     uint32_t version;
     uint32_t flags;

@@ -8,6 +8,7 @@
 
 #include "../xen.h"
 
+/* Start in 32-bit protected or real mode, as cr0 says; *_ar are attributes as VMX has them. */
 struct vcpu_hvm_x86_32 {
     uint32_t eax;
     uint32_t ecx;
@@ -43,6 +44,7 @@ struct vcpu_hvm_x86_32 {
 };
 typedef struct vcpu_hvm_x86_32 xen_vcpu_hvm_x86_32_t;
 
+/* Start in long mode. */
 struct vcpu_hvm_x86_64 {
     uint64_t rax;
     uint64_t rcx;
@@ -64,6 +66,7 @@ typedef struct vcpu_hvm_x86_64 xen_vcpu_hvm_x86_64_t;
 #define VCPU_HVM_MODE_32B 0
 #define VCPU_HVM_MODE_64B 1
 
+/* mode: VCPU_HVM_MODE_*. */
 struct vcpu_hvm_context {
     uint32_t mode;
     uint32_t pad;

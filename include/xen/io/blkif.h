@@ -12,6 +12,10 @@
 #define blkif_vdev_t   uint16_t
 #define blkif_sector_t uint64_t
 
+/*
+ * Operations. A backend says in the store which it has beyond read and write (feature-*). Sectors
+ * are 512 bytes on the wire, whatever sector-size says.
+ */
 #define BLKIF_OP_READ                        0
 #define BLKIF_OP_WRITE                       1
 #define BLKIF_OP_WRITE_BARRIER               2
@@ -22,12 +26,17 @@
 #define BLKIF_MAX_SEGMENTS_PER_REQUEST       11
 #define BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST 8
 
+/* Sectors first_sect to last_sect (included) of a granted page. */
 struct blkif_request_segment {
     grant_ref_t gref;
     uint8_t first_sect;
     uint8_t last_sect;
 };
 
+/*
+ * sector_number on the device; id comes back in the response. In each layout the 64-bit fields
+ * are aligned as that guest's compiler does it (protocols.h).
+ */
 struct blkif_request {
     uint8_t operation;
     uint8_t nr_segments;
@@ -40,6 +49,7 @@ typedef struct blkif_request blkif_request_t;
 
 #define BLKIF_DISCARD_SECURE (1 << 0)
 
+/* nr_sectors from sector_number on; flag: BLKIF_DISCARD_SECURE. */
 struct blkif_request_discard {
     uint8_t operation;
     uint8_t flag;
@@ -50,6 +60,7 @@ struct blkif_request_discard {
 };
 typedef struct blkif_request_discard blkif_request_discard_t;
 
+/* A request whose segments are in pages of their own; indirect_op: what it does. */
 struct blkif_request_indirect {
     uint8_t operation;
     uint8_t indirect_op;
@@ -61,6 +72,7 @@ struct blkif_request_indirect {
 };
 typedef struct blkif_request_indirect blkif_request_indirect_t;
 
+/* status: BLKIF_RSP_*. */
 struct blkif_response {
     uint64_t id;
     uint8_t operation;

@@ -66,6 +66,7 @@ union xenfb_in_event {
 #define XENFB_OUT_RING(page) ((union xenfb_out_event *)((char *)(page) + XENFB_OUT_RING_OFFS))
 #define XENFB_OUT_RING_REF(page, idx) (XENFB_OUT_RING((page))[(idx) % XENFB_OUT_RING_LEN])
 
+/* The shared page; pd lists the frames that hold the framebuffer's frame numbers. */
 struct xenfb_page {
     uint32_t in_cons;
     uint32_t in_prod;

@@ -107,6 +107,7 @@ union xenkbd_out_event {
 #define XENKBD_OUT_RING(page) ((union xenkbd_out_event *)((char *)(page) + XENKBD_OUT_RING_OFFS))
 #define XENKBD_OUT_RING_REF(page, idx) (XENKBD_OUT_RING((page))[(idx) % XENKBD_OUT_RING_LEN])
 
+/* The shared page's head; the rings lie at fixed offsets behind it. */
 struct xenkbd_page {
     uint32_t in_cons;
     uint32_t in_prod;

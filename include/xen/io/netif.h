@@ -34,6 +34,7 @@
 #define XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING      9
 #define XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING      10
 
+/* The control ring: hashing and the queue that a hash goes to. */
 struct xen_netif_ctrl_request {
     uint16_t id;
     uint16_t type;
@@ -73,6 +74,7 @@ DEFINE_RING_TYPES(xen_netif_ctrl, struct xen_netif_ctrl_request, struct xen_neti
 
 #define XEN_NETIF_MAX_TX_SIZE 0xFFFF
 
+/* A packet, or a part of one if more_data is set; size of the first part is the whole packet's. */
 struct netif_tx_request {
     grant_ref_t gref;
     uint16_t offset;
@@ -96,6 +98,7 @@ typedef struct netif_tx_request netif_tx_request_t;
 #define XEN_NETIF_GSO_TYPE_TCPV4 (1)
 #define XEN_NETIF_GSO_TYPE_TCPV6 (2)
 
+/* Stands in the ring after a request or response with EXTRA: offload data for the packet. */
 struct netif_extra_info {
     uint8_t type;
     uint8_t flags;
@@ -119,12 +122,14 @@ struct netif_extra_info {
 };
 typedef struct netif_extra_info netif_extra_info_t;
 
+/* status: XEN_NETIF_RSP_*. */
 struct netif_tx_response {
     uint16_t id;
     int16_t status;
 };
 typedef struct netif_tx_response netif_tx_response_t;
 
+/* A page to receive into. */
 struct netif_rx_request {
     uint16_t id;
     uint16_t pad;
@@ -143,6 +148,7 @@ typedef struct netif_rx_request netif_rx_request_t;
 #define _NETRXF_gso_prefix     (4)
 #define NETRXF_gso_prefix      (1U << _NETRXF_gso_prefix)
 
+/* status: bytes, or XEN_NETIF_RSP_*; offset in the page. */
 struct netif_rx_response {
     uint16_t id;
     uint16_t offset;
