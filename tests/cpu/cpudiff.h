@@ -71,7 +71,8 @@ struct form {
     ZydisISASet isa;
     bool compat;
     uint8_t pfx[2], nr_pfx;        /* 66, F2, F3 */
-    bool rexw;
+    bool rexw;                     /* or VEX.W */
+    bool vex;                      /* BMI1, BMI2: pfx[0] is VEX.pp */
     uint8_t map;                   /* ZydisOpcodeMap */
     uint8_t opcode;
     bool has_modrm, mem;
@@ -97,6 +98,8 @@ enum offer {
 enum offer isa_offer(ZydisISASet isa, bool host);
 /* Why no case can be made of this instruction; NULL if one can. */
 const char *excluded(ZydisMnemonic m);
+/* The same for a decoded instruction, whose prefixes may matter. */
+const char *excluded_insn(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *ops);
 
 /* ---------------------------------------------------------------- gen.c */
 

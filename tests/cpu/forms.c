@@ -50,12 +50,17 @@ void cpu_decoder(ZydisDecoder *d, bool compat)
 
 struct probe { uint64_t sig; ZydisDecodedInstruction insn; };
 
-static bool decode(const ZydisDecoder *d, const struct form *f, unsigned modrm, struct probe *out)
+static unsigned opcode_bytes(const struct form *f, uint8_t *b)
 {
-    uint8_t b[ZYDIS_MAX_INSTRUCTION_LENGTH] = { 0 };
-    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
     unsigned n = 0;
 
+    if (f->vex) {
+        b[n++] = 0xc4;
+        b[n++] = 0xe0 | (f->map == ZYDIS_OPCODE_MAP_0F38 ? 2 : 3);
+        b[n++] = (uint8_t)(f->rexw << 7 | 0x78 | f->pfx[0]);
+        b[n++] = f->opcode;
+        return n;
+    }
     for (unsigned i = 0; i < f->nr_pfx; i++)
         b[n++] = f->pfx[i];
     if (f->rexw)
@@ -67,9 +72,27 @@ static bool decode(const ZydisDecoder *d, const struct form *f, unsigned modrm, 
     if (f->map == ZYDIS_OPCODE_MAP_0F3A)
         b[n++] = 0x3a;
     b[n++] = f->opcode;
+    return n;
+}
+
+/* Of the VEX-encoded instructions only those on integer registers are of interest. */
+static bool right_encoding(const struct form *f, const ZydisDecodedInstruction *i)
+{
+    if (!f->vex)
+        return i->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+    return i->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
+           (i->meta.isa_set == ZYDIS_ISA_SET_BMI1 || i->meta.isa_set == ZYDIS_ISA_SET_BMI2);
+}
+
+static bool decode(const ZydisDecoder *d, const struct form *f, unsigned modrm, struct probe *out)
+{
+    uint8_t b[ZYDIS_MAX_INSTRUCTION_LENGTH] = { 0 };
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+    unsigned n = opcode_bytes(f, b);
+
     b[n++] = (uint8_t)modrm;
     if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(d, b, sizeof(b), &out->insn, ops)) ||
-        out->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+        !right_encoding(f, &out->insn) ||
         out->insn.opcode_map != f->map || out->insn.opcode != f->opcode) {
         out->sig = 0;
         return false;
@@ -146,7 +169,7 @@ static int add_opcode(const ZydisDecoder *d, struct form *f)
 
 static bool same_place(const struct form *a, const struct form *b)
 {
-    return a->compat == b->compat && a->map == b->map && a->opcode == b->opcode && a->mem == b->mem &&
+    return a->compat == b->compat && a->map == b->map && a->vex == b->vex && a->opcode == b->opcode && a->mem == b->mem &&
            a->rexw == b->rexw && (a->reg == b->reg || a->reg < 0 || b->reg < 0) &&
            (a->rm == b->rm || a->rm < 0 || b->rm < 0) && a->sig == b->sig;
 }
@@ -186,6 +209,16 @@ int forms_build(void)
                         if (add_opcode(&d[compat], &f) < 0)
                             return -1;
                     }
+    for (unsigned compat = 0; compat < 2; compat++)
+        for (size_t m = 2; m < sizeof(maps); m++)
+            for (unsigned n = 0; n < 256 * 4 * 2; n++) {
+                struct form f = {
+                    .compat = compat, .map = maps[m], .opcode = (uint8_t)n, .vex = true,
+                    .pfx = { n >> 8 & 3 }, .rexw = n >> 10,
+                };
+                if (add_opcode(&d[compat], &f) < 0)
+                    return -1;
+            }
     mark_redundant();
     return 0;
 }

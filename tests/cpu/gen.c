@@ -429,11 +429,50 @@ static uint8_t imm_byte(struct rng *r)
     return one_in(r, 2) ? PICK(r, values) : (uint8_t)rnd(r);
 }
 
+/* ModRM, SIB, and random bytes up to the longest instruction. */
+static unsigned make_tail(struct rng *r, const struct form *f, uint8_t *b, unsigned n)
+{
+    if (f->has_modrm) {
+        unsigned mod = f->mem ? rnd_below(r, 3) : 3;
+        unsigned reg = f->reg >= 0 ? (unsigned)f->reg : rnd_below(r, 8);
+        unsigned rm = f->rm >= 0 ? (unsigned)f->rm : rnd_below(r, 8);
+        b[n++] = (uint8_t)(mod << 6 | reg << 3 | rm);
+        if (f->mem && rm == 4)
+            b[n++] = (uint8_t)rnd(r);            /* SIB */
+    }
+    unsigned tail = n;
+    while (n < 15)
+        b[n++] = (uint8_t)rnd(r);
+    if (one_in(r, 2))
+        b[tail] = imm_byte(r);
+    return n;
+}
+
+static unsigned make_vex(struct rng *r, const struct form *f, uint8_t *b)
+{
+    static const uint8_t seg[] = { 0x64, 0x65, 0x67 };
+    unsigned n = 0, vvvv = f->compat ? 8 + rnd_below(r, 8) : rnd_below(r, 16);
+
+    if (one_in(r, 8))
+        b[n++] = PICK(r, seg);
+    b[n++] = 0xc4;
+    b[n++] = (uint8_t)((f->compat ? 7 : rnd_below(r, 8)) << 5 |
+                       (f->map == ZYDIS_OPCODE_MAP_0F38 ? 2 : 3));
+    if (f->mnemonic == ZYDIS_MNEMONIC_RORX)
+        vvvv = 15;
+    b[n++] = (uint8_t)(f->rexw << 7 | vvvv << 3 | f->pfx[0]);
+    b[n++] = f->opcode;
+    return make_tail(r, f, b, n);
+}
+
 static unsigned make_bytes(struct rng *r, const struct form *f, uint8_t *b, bool extras)
 {
     static const uint8_t seg[] = { 0x64, 0x65, 0x65, 0x64, 0x26, 0x2e, 0x36, 0x3e };
     unsigned n = 0;
     uint8_t rex = f->rexw ? 0x48 : 0;
+
+    if (f->vex)
+        return make_vex(r, f, b);
 
     if (extras && one_in(r, 12))
         b[n++] = PICK(r, seg);
@@ -456,20 +495,7 @@ static unsigned make_bytes(struct rng *r, const struct form *f, uint8_t *b, bool
     if (f->map == ZYDIS_OPCODE_MAP_0F3A)
         b[n++] = 0x3a;
     b[n++] = f->opcode;
-    if (f->has_modrm) {
-        unsigned mod = f->mem ? rnd_below(r, 3) : 3;
-        unsigned reg = f->reg >= 0 ? (unsigned)f->reg : rnd_below(r, 8);
-        unsigned rm = f->rm >= 0 ? (unsigned)f->rm : rnd_below(r, 8);
-        b[n++] = (uint8_t)(mod << 6 | reg << 3 | rm);
-        if (f->mem && rm == 4)
-            b[n++] = (uint8_t)rnd(r);            /* SIB */
-    }
-    unsigned tail = n;
-    while (n < 15)
-        b[n++] = (uint8_t)rnd(r);
-    if (one_in(r, 2))
-        b[tail] = imm_byte(r);
-    return n;
+    return make_tail(r, f, b, n);
 }
 
 /* The immediate is often an edge value of its own size. */
@@ -528,8 +554,9 @@ bool gen_case(struct rng *r, uint32_t form, struct cpu_case *c)
             form_sig(&i, ops) != f->sig || i.opcode != f->opcode)
             continue;
         make_imm(r, c, &i);
-        if (i.mnemonic == ZYDIS_MNEMONIC_INT && c->code[i.raw.imm[0].offset] == 0x80)
-            continue;                            /* a system call on the host */
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec[f->compat], c->code, 15, &i, ops)) ||
+            excluded_insn(&i, ops))
+            continue;
         gen_state(r, c);
         return finish(r, c, &dec[f->compat]);
     }
@@ -552,7 +579,8 @@ bool gen_unknown(struct rng *r, bool vex, struct cpu_case *c)
             c->code[k] = (uint8_t)rnd(r);
         c->code[0] = vex ? PICK(r, vex_bytes) : one_in(r, 2) ? 0x0f : c->code[0];
         ZyanStatus st = ZydisDecoderDecodeFull(&d, c->code, 15, &i, ops);
-        if (vex && (!ZYAN_SUCCESS(st) || i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY))
+        if (vex && (!ZYAN_SUCCESS(st) || i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+                    isa_offer(i.meta.isa_set, false) == OFFER_YES))
             continue;
         if (!vex && ZYAN_SUCCESS(st))
             continue;

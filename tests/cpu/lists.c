@@ -97,3 +97,22 @@ const char *excluded(ZydisMnemonic m)
             return exclusions[i].why;
     return NULL;
 }
+
+const char *excluded_insn(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *ops)
+{
+    bool wide = i->machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+
+    if (wide && (i->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) &&
+        i->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && i->meta.branch_type != ZYDIS_BRANCH_TYPE_FAR)
+        return "near branches with an operand-size prefix in 64-bit code: 16 bits on AMD, 64 on Intel";
+    if (wide && i->raw.rex.W &&
+        ((i->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR && ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY) ||
+         i->mnemonic == ZYDIS_MNEMONIC_LSS || i->mnemonic == ZYDIS_MNEMONIC_LFS ||
+         i->mnemonic == ZYDIS_MNEMONIC_LGS))
+        return "far pointers with a 64-bit offset: Intel only";
+    if (i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x0d && i->raw.modrm.mod == 3)
+        return "0F 0D with a register operand: NOP on Intel, #UD on AMD";
+    if (i->mnemonic == ZYDIS_MNEMONIC_INT && ops[0].imm.value.u == 0x80)
+        return "INT 80: a system call on the host";
+    return NULL;
+}

@@ -42,6 +42,27 @@ static soft_fn find(const struct fp_table *t, ZydisMnemonic m, enum fp_class c0,
     return NULL;
 }
 
+/* MASKMOVQ and MASKMOVDQU store at [rDI], which is not an operand that one sees. */
+static void implied_rdi(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
+                        struct soft_op *out)
+{
+    bool wide = insn->machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+
+    out->base = SOFT_G(7);
+    out->seg = ENGINE_DS;
+    for (unsigned i = 0; i < insn->operand_count; i++)
+        if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+            out->seg = (uint8_t)(operands[i].mem.segment - ZYDIS_REGISTER_ES);
+    if (!wide) {
+        out->ea = insn->address_width == 16 ? SOFT_EA_SEG16 : SOFT_EA_SEG32;
+        return;
+    }
+    if (out->seg != ENGINE_FS && out->seg != ENGINE_GS)
+        out->seg = SOFT_SEG_NONE;
+    out->ea = insn->address_width == 32 ? SOFT_EA_ADDR32
+            : out->seg == SOFT_SEG_NONE ? SOFT_EA_PLAIN : SOFT_EA_BASED;
+}
+
 soft_fn fp_lookup(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
                   struct soft_op *out)
 {
@@ -55,6 +76,8 @@ soft_fn fp_lookup(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand
         fn = fxsave_lookup(insn->mnemonic, out);
     if (fn)
         return fn;
+    if (insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU)
+        implied_rdi(insn, operands, out);
     if (insn->operand_count_visible > 0)
         c0 = classify(&operands[0]);
     if (insn->operand_count_visible > 1)

@@ -136,7 +136,8 @@ H(maskmovq)
     mmx_enter(v);
     uint64_t mask = MMX(op->s), data = MMX(op->d);
     uint64_t va = soft_ea(v, op, 8, true);
-    soft_probe(v, op, va, 8, true);      /* as AMD's CPUs do, whatever the mask */
+    if (mask & 0x8080808080808080)
+        soft_probe(v, op, va, 8, true);  /* as AMD's CPUs do */
     for (unsigned i = 0; i < 8; i++)
         if (mask >> (8 * i + 7) & 1)
             soft_st8(v, op, va + i, (uint8_t)(data >> (8 * i)));

@@ -313,14 +313,15 @@ H(movdq2q)
     SOFT_NEXT;
 }
 
-/* Bytes of XD selected by the top bits of XS go to [rDI]. Faults are those of a 16-byte store,
- * whatever the mask, which the manuals leave open and AMD's CPUs do. */
+/* Bytes of XD selected by the top bits of XS go to [rDI]. Faults are those of a 16-byte store
+ * unless the mask is empty, which the manuals leave open and AMD's CPUs do. */
 H(maskmovdqu)
 {
     soft_sse(v, op);
     unsigned mask = (unsigned)_mm_movemask_epi8(XS);
     uint64_t va = soft_ea(v, op, 16, true);
-    soft_probe(v, op, va, 16, true);
+    if (mask)
+        soft_probe(v, op, va, 16, true);
     _mm_store_si128((__m128i *)v->scratch, XD);
     for (unsigned i = 0; i < 16; i++)
         if (mask & (1u << i))
