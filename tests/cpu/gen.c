@@ -521,7 +521,8 @@ static bool finish(struct rng *r, struct cpu_case *c, const ZydisDecoder *d)
     c->len = i.length;
     memset(c->code + i.length, 0xcc, sizeof(c->code) - i.length);
     c->code_off = 0x800 + rnd_below(r, 16);
-    if (one_in(r, 32))                           /* across a page, or into nothing */
+    /* Across a page, or into nothing. AMD's UD1 has no ModRM, so its end is open. */
+    if (one_in(r, 32) && i.mnemonic != ZYDIS_MNEMONIC_UD1 && i.mnemonic != ZYDIS_MNEMONIC_UD0)
         c->code_off = (one_in(r, 2) ? 0x1000 : CODE_SIZE) - rnd_below(r, i.length + 1u);
     if (c->code_off >= CODE_SIZE)
         c->code_off = 0x800;

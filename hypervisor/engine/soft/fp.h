@@ -55,6 +55,18 @@ static inline bool fp_fits(enum fp_class want, enum fp_class have)
 
 typedef __m128i (*fp_kernel)(__m128i d, __m128i s);
 
+/*
+ * #AC for operands that soft_ldNN and soft_stNN do not cover (those check themselves): with EFLAGS.AC
+ * at CPL 3, 80-bit operands want 8 bytes, environments their field size, MOVUPS and friends 16.
+ * A non-canonical address is left to the access.
+ */
+static inline void fp_align(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, unsigned align)
+{
+    if (soft_unlikely(v->tlb == v->tlbs[SOFT_TLB_CHECKED]) && (va & (align - 1)) &&
+        (uint64_t)((int64_t)(va << 16) >> 16) == va)
+        soft_raise_err(v, op, SOFT_AC, 0);
+}
+
 /* Memory operand of op, the plain way: right for all cases, for handlers that need not be fast. */
 static inline __m128i fp_ld128a(struct soft_vcpu *v, const struct soft_op *op)
 {
@@ -65,7 +77,9 @@ static inline __m128i fp_ld128a(struct soft_vcpu *v, const struct soft_op *op)
 
 static inline __m128i fp_ld128u(struct soft_vcpu *v, const struct soft_op *op)
 {
-    return soft_ld128(v, op, soft_ea(v, op, 16, false));
+    uint64_t va = soft_ea(v, op, 16, false);
+    fp_align(v, op, va, 16);
+    return soft_ld128(v, op, va);
 }
 
 static inline __m128i fp_ld64(struct soft_vcpu *v, const struct soft_op *op)

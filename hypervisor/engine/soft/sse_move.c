@@ -88,7 +88,9 @@ H(st_a)
 
 SLOW(st_u_slow)
 {
-    soft_st128(v, op, soft_ea(v, op, 16, true), XS);
+    uint64_t va = soft_ea(v, op, 16, true);
+    fp_align(v, op, va, 16);
+    soft_st128(v, op, va, XS);
     SOFT_NEXT;
 }
 
@@ -320,8 +322,10 @@ H(maskmovdqu)
     soft_sse(v, op);
     unsigned mask = (unsigned)_mm_movemask_epi8(XS);
     uint64_t va = soft_ea(v, op, 16, true);
-    if (mask)
+    if (mask) {
+        fp_align(v, op, va, 16);
         soft_probe(v, op, va, 16, true);
+    }
     _mm_store_si128((__m128i *)v->scratch, XD);
     for (unsigned i = 0; i < 16; i++)
         if (mask & (1u << i))

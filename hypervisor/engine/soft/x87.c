@@ -210,7 +210,9 @@ LOAD(64)
 H(ld80)
 {
     begin(v, op);
-    soft_ld_bytes(v, op, soft_ea(v, op, 10, false), v->scratch, 10);
+    uint64_t va = soft_ea(v, op, 10, false);
+    fp_align(v, op, va, 8);
+    soft_ld_bytes(v, op, va, v->scratch, 10);
     run_stub(v, op);
     note(v, op);
     note_data(v, op);
@@ -223,6 +225,7 @@ H(st)
 {
     begin(v, op);
     uint64_t va = soft_ea(v, op, op->x, true);
+    fp_align(v, op, va, op->x == 10 ? 8 : op->x);
     soft_probe(v, op, va, op->x, true);
     run_stub(v, op);
     note(v, op);

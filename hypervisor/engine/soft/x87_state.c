@@ -125,6 +125,7 @@ static void fxsave(struct soft_vcpu *v, const struct soft_op *op)
 {
     soft_x87(v, op);
     uint64_t va = soft_ea(v, op, 512, true);
+    fp_align(v, op, va, 4);
     soft_align16(v, op, va);
     /* Bytes 416 to 511, and XMM8-15 outside 64-bit code, are not written. */
     unsigned bytes = FXSAVE_XMM + 16 * nr_xmm(v);
@@ -144,6 +145,7 @@ static void fxrstor(struct soft_vcpu *v, const struct soft_op *op)
 
     soft_x87(v, op);
     uint64_t va = soft_ea(v, op, 512, false);
+    fp_align(v, op, va, 4);
     soft_align16(v, op, va);
     soft_ld_bytes(v, op, va, v->scratch, 512);
     mxcsr = ((struct soft_x87 *)v->scratch)->host_mxcsr;
@@ -311,6 +313,7 @@ void x87_store_env(struct soft_vcpu *v, const struct soft_op *op, bool regs)
         }
     }
     uint64_t va = soft_ea(v, op, n, true);
+    fp_align(v, op, va, op->x);
     soft_st_bytes(v, op, va, v->scratch, n);
     if (regs) {
         init(v);
@@ -325,7 +328,9 @@ void x87_load_env(struct soft_vcpu *v, const struct soft_op *op, bool regs)
     unsigned n = 7u * op->x + (regs ? 80 : 0);
     unsigned old_top = top(&v->x87);
 
-    soft_ld_bytes(v, op, soft_ea(v, op, n, false), v->scratch, n);
+    uint64_t va = soft_ea(v, op, n, false);
+    fp_align(v, op, va, op->x);
+    soft_ld_bytes(v, op, va, v->scratch, n);
     n = env_in(v, op->x, v->scratch);
     if (regs) {
         for (unsigned i = 0; i < 8; i++, n += 10) {
