@@ -19,7 +19,7 @@ struct host_real {
     xenevtchn_handle *evtchn;
     xengnttab_handle *gnttab;
     xenforeignmemory_handle *fmem;
-    int virq_port;
+    int virq_port; /* 0: not bound */
 };
 
 static int real_domain_info(void *priv, uint16_t domid, struct host_domain *out)
@@ -89,7 +89,7 @@ static const struct host_ops real_ops = {
     .bind = real_bind, .unbind = real_unbind, .notify = real_notify,
 };
 
-int host_real_open(struct host_real **out, struct host *host, const char **what)
+int host_real_open(struct host_real **out, struct host *host, bool domain_events, const char **what)
 {
     struct host_real *h = calloc(1, sizeof(*h));
     int err;
@@ -112,7 +112,7 @@ int host_real_open(struct host_real **out, struct host *host, const char **what)
         goto fail;
     h->gnttab = xengnttab_open(NULL, 0); /* it can do without */
     *what = "domain events (VIRQ_DOM_EXC)";
-    h->virq_port = xenevtchn_bind_virq(h->evtchn, VIRQ_DOM_EXC);
+    h->virq_port = domain_events ? xenevtchn_bind_virq(h->evtchn, VIRQ_DOM_EXC) : 0;
     if (h->virq_port < 0)
         goto fail;
     *out = h;
@@ -152,7 +152,7 @@ int host_real_pending(void *arg, bool *domain_event)
 
     if (port < 0)
         return -1;
-    *domain_event = port == h->virq_port;
+    *domain_event = h->virq_port && port == h->virq_port;
     xenevtchn_unmask(h->evtchn, (evtchn_port_t)port);
     return port;
 }

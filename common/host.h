@@ -40,8 +40,12 @@ struct host {
 
 struct host_real;
 
-/* 0, or a negative errno with *what naming the part that failed. */
-int host_real_open(struct host_real **out, struct host *host, const char **what);
+/*
+ * 0, or a negative errno with *what naming the part that failed. domain_events: bind VIRQ_DOM_EXC,
+ * which a host has one of, and which is the store's; others learn of deaths from the store.
+ */
+int host_real_open(struct host_real **out, struct host *host, bool domain_events,
+                   const char **what);
 void host_real_close(struct host_real *h);
 /* Readable when a port is pending. */
 int host_real_fd(const struct host_real *h);

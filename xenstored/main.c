@@ -249,7 +249,7 @@ static int open_host(const struct options *o, struct host *host, struct host_rea
     *host = (struct host){ &no_host_ops, NULL };
     if (o->no_host)
         return 0;
-    int err = host_real_open(real, host, &what);
+    int err = host_real_open(real, host, true, &what);
     if (err)
         kr_log(KR_ERR, "no hypervisor: cannot open its %s: %s; is kryptond running?", what,
                strerror(-err));
