@@ -182,6 +182,7 @@ int guest_open_pty(struct guest *g)
     g->io_events = 0;
     if (err < 0)
         return err;
+    flush(g);
     update_io(g);
     return 0;
 }
