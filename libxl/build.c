@@ -114,6 +114,17 @@ int lx_build_pre(struct lx_gc *gc, struct lx_create *cr)
     return rc;
 }
 
+/* The builder's own words are the cause; ours say what was being done. */
+static int builder_failed(struct lx_gc *gc, struct lx_create *cr, const char *what)
+{
+    int err = errno;
+    const xc_error *e = xc_get_last_error(gc->ctx->xch);
+    const char *cause = e && e->code != XC_ERROR_NONE && e->message[0] ? e->message : strerror(err);
+
+    LX_LOGD(ERROR, cr->domid, "%s: %s", what, cause);
+    return err == ENOMEM ? ERROR_NOMEM : ERROR_FAIL;
+}
+
 /* ---- memory layout */
 
 /* Everything PVH guests have below 4 GiB that is not RAM lies above the lowest of these: Xen's
@@ -156,7 +167,7 @@ static int set_memory_map(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_
 
     dom->e820 = xc_dom_malloc(dom, 5 * sizeof(*dom->e820));
     if (!dom->e820)
-        return ERROR_NOMEM;
+        return builder_failed(gc, cr, "no room for the memory map");
     dom->e820_entries = 0;
     for (int i = 0; i < MAX_ACPI_MODULES; i++) {
         const struct xc_hvm_firmware_module *m = &dom->acpi_modules[i];
@@ -188,7 +199,7 @@ static int add_acpi(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image 
     };
     struct acpi_tables tables = { 0 };
     uint64_t rsdp_gpa;
-    int rc = ERROR_NOMEM;
+    int rc;
 
     if (!libxl_defbool_val(b->acpi))
         return 0;
@@ -214,23 +225,14 @@ static int add_acpi(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image 
         memcpy(dom->acpi_modules[0].data, tables.rsdp, ACPI_RSDP_SIZE);
         memcpy(dom->acpi_modules[1].data, tables.data, tables.size);
         rc = 0;
+    } else {
+        rc = builder_failed(gc, cr, "no room for ACPI tables");
     }
     acpi_tables_free(&tables);
     return rc;
 }
 
 /* ---- running the builder */
-
-/* The builder's own words are the cause; ours say what was being done. */
-static int builder_failed(struct lx_gc *gc, struct lx_create *cr, const char *what)
-{
-    int err = errno;
-    const xc_error *e = xc_get_last_error(gc->ctx->xch);
-    const char *cause = e && e->code != XC_ERROR_NONE && e->message[0] ? e->message : strerror(err);
-
-    LX_LOGD(ERROR, cr->domid, "%s: %s", what, cause);
-    return err == ENOMEM ? ERROR_NOMEM : ERROR_FAIL;
-}
 
 static int load(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image *dom)
 {

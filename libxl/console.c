@@ -47,6 +47,8 @@ static int console_body(struct lx_gc *gc, xs_transaction_t t, void *arg)
 
     rc = lx_xs_rm(gc, t, note);
     if (!rc)
+        rc = lx_xs_write(gc, t, lx_sprintf(gc, "%s/frontend", note), "%s", front);
+    if (!rc)
         rc = lx_xs_write(gc, t, lx_sprintf(gc, "%s/backend", note), "%s", back);
     if (!rc)
         rc = lx_xs_rm(gc, t, front);

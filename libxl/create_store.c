@@ -69,13 +69,13 @@ static int skeleton_body(struct lx_gc *gc, xs_transaction_t t, void *arg)
         rc = lx_xs_write(gc, t, lx_sprintf(gc, "%s/vm", cr->path), "%s", cr->vm_path);
     if (!rc)
         rc = lx_xs_write(gc, t, lx_sprintf(gc, "%s/name", cr->path), "%s", c->name);
+    if (!rc)
+        rc = lx_xs_write(gc, t, lx_sprintf(gc, "%s/name", cr->vm_path), "%s", c->name);
     for (size_t i = 0; !rc && i < sizeof(skeleton) / sizeof(skeleton[0]); i++)
         rc = lx_xs_put(gc, t, lx_sprintf(gc, "%s/%s", cr->path, skeleton[i].name), "",
                        skeleton[i].access, d);
     if (!rc)
         rc = lx_xs_write(gc, t, lx_sprintf(gc, "%s/uuid", cr->vm_path), "%s", cr->uuid);
-    if (!rc)
-        rc = lx_xs_write(gc, t, lx_sprintf(gc, "%s/name", cr->vm_path), "%s", c->name);
     if (!rc)
         rc = put_key_values(gc, t, cr->path, c->xsdata);
     if (!rc)
