@@ -40,7 +40,7 @@ int p2m_init(struct domain *d)
     struct p2m *p = &d->p2m;
 
     memset(p, 0, sizeof(*p));
-    p->leaf = reserve(NR_LEAVES * sizeof(*p->leaf));
+    p->leaf = calloc(NR_LEAVES, sizeof(*p->leaf));    /* large enough to come untouched */
     p->used = reserve(USED_BYTES);
     p->xen_gfn = calloc(KL_XEN_PAGES, sizeof(*p->xen_gfn));
     if (!p->leaf || !p->used || !p->xen_gfn) {
@@ -58,7 +58,7 @@ void p2m_free(struct domain *d)
         for (uint64_t i = 0; i * LEAF < p->max_gfn_plus1; i++) {
             free(p->leaf[i]);
         }
-        munmap(p->leaf, NR_LEAVES * sizeof(*p->leaf));
+        free(p->leaf);
     }
     if (p->used) {
         munmap(p->used, USED_BYTES);

@@ -61,6 +61,7 @@ struct th {
     struct tp proc[TEST_DOMS];
     unsigned nr_procs;
     struct tc c;               /* an unrestricted client with an arena */
+    bool ignore;               /* fuzzing: odd but legal messages are not failures */
 };
 
 /* cmocka fixtures: *state is a struct th. */

@@ -321,7 +321,7 @@ static void test_read_only_map(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 8);
-    struct { struct kw_map_foreign m; uint64_t gfn; } m = { 0 };
+    union { struct kw_map_foreign m; uint8_t bytes[sizeof(struct kw_map_foreign) + 8]; } m = { .m = { .nr = 0 } };
     uint8_t reply[256];
 
     m.m.h.op = KW_MAP_FOREIGN;
@@ -438,7 +438,7 @@ static void test_restricted(void **state)
     struct th *h = *state;
     domid_t a = th_domain(h, 1, 8), b = th_domain(h, 1, 8);
     struct kw_domid res = { { KW_RESTRICT, 0 }, a, 0 };
-    struct { struct kw_map_foreign m; uint64_t gfn; } m = { 0 };
+    union { struct kw_map_foreign m; uint8_t bytes[sizeof(struct kw_map_foreign) + 8]; } m = { .m = { .nr = 0 } };
     struct kw_evtchn e = { { KW_EVTCHN_UNBOUND, 0 }, b, 0 };
     uint8_t reply[256];
     struct tc c;

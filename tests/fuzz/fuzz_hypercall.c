@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hypercalls with arbitrary numbers, arguments and buffers, from a guest, from a restricted client
+ * and from an unrestricted one, against a core whose domain processes are this program.
+ *
+ * Input: records of a caller (1 byte), op, sub-op (1 byte each), a count (2), a length (1), and that
+ * many bytes, which lie where the hypercall's pointer points. What must hold after each input is
+ * checked at its end: pages, pins and ports add up.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "hypervisor/core/grant_table.h"
+#include "tests/unit/core_harness.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define RENEW 200    /* inputs per core */
+
+static struct th *h;
+static struct tc restricted;
+static domid_t guest[2];
+static unsigned inputs;
+
+static void make_guests(void)
+{
+    for (int i = 0; i < 2; i++) {
+        if (h->nr_procs < TEST_DOMS && !domain_find(h->core, guest[i])) {
+            guest[i] = th_domain(h, 2, 64);
+        }
+    }
+}
+
+static void start(void)
+{
+    struct kw_domid res = { { KW_RESTRICT, 0 }, 1, 0 };
+
+    kr_log_init("fuzz", KR_ERR);
+    h = th_new();
+    h->ignore = true;
+    guest[0] = guest[1] = 0;
+    guest[0] = th_domain(h, 2, 64);
+    guest[1] = th_domain(h, 2, 64);
+    tc_open(h, &restricted);
+    tc_call(h, &restricted, &res, sizeof(res), NULL, 0);
+}
+
+static void stop(void)
+{
+    if (!h) {
+        return;
+    }
+    tc_close(h, &restricted);
+    th_free(h);
+    h = NULL;
+}
+
+struct record { uint8_t caller, op, sub; uint16_t count; uint8_t len; } __attribute__((packed));
+
+static void by_guest(const struct record *r, const uint8_t *bytes)
+{
+    static const uint8_t zero[256];
+    struct domain *d = domain_find(h->core, guest[r->caller & 1]);
+    struct kl_hypercall m = { .op = r->op, .arg = { r->sub, 0x1000, r->count, 0x2000, 64 } };
+
+    if (!d || d->proc_gone || d->proc_killed || d->dying) {
+        return;
+    }
+    if (r->caller & 0x10) {
+        m.compat = 1;
+    }
+    if (r->caller & 0x20) {    /* the op in the argument, as domctl; or console_io's order */
+        m.arg[0] = 0x1000;
+    }
+    tg_write(h, d->domid, 0x1000, zero, sizeof(zero));
+    tg_write(h, d->domid, 0x1000, bytes, r->len);
+    tg_raw(h, d->domid, r->caller >> 1 & 1, &m, NULL);
+}
+
+static void by_client(struct tc *c, const struct record *r, const uint8_t *bytes)
+{
+    uint8_t msg[512], reply[KW_MAX_MSG];
+    struct kw_req *req = (void *)msg;
+
+    if (r->caller & 0x20) {
+        bool cmd = r->op == __HYPERVISOR_domctl || r->op == __HYPERVISOR_sysctl;
+
+        memset(c->arena, 0, 512);
+        memcpy(c->arena, bytes, r->len);
+        if (cmd) {
+            uint32_t head[2] = { r->sub, XEN_DOMCTL_INTERFACE_VERSION };
+
+            memcpy(c->arena, head, sizeof(head));
+        }
+        tc_hypercall(h, c, r->op, cmd ? A(0) : r->sub, cmd ? 0 : A(0), r->count, A(4096), 64);
+        return;
+    }
+    memset(msg, 0, sizeof(msg));
+    memcpy(msg, bytes, r->len);
+    req->op = r->op % 20;
+    if (req->op == KW_HYPERCALL || req->op == KW_RESTRICT) {
+        return;
+    }
+    tc_call(h, c, msg, r->len < sizeof(*req) ? sizeof(*req) : r->len, reply, sizeof(reply));
+}
+
+static void check(void)
+{
+    uint64_t given = 0, claimed = 0;
+
+    for (struct domain *d = h->core->domains; d; d = d->next) {
+        uint64_t pages = 0, pins = 0;
+        uint32_t ports = 0;
+
+        given += d->tot_pages + d->claim_pages;
+        claimed += d->claim_pages;
+        for (uint64_t g = 0; !d->control && g < d->p2m.max_gfn_plus1; g++) {
+            if (!d->p2m.leaf[g / 512]) {
+                g |= 511;
+                continue;
+            }
+            pages += p2m_lookup(d, g).type == P2M_RAM;
+        }
+        assert_true(d->control || pages == d->tot_pages);
+        for (unsigned b = 0; d->gt.active && b < GNT_MAX_BUCKETS; b++) {
+            for (unsigned i = 0; d->gt.active[b] && i < GNT_BUCKET; i++) {
+                pins += d->gt.active[b][i].pins_r + d->gt.active[b][i].pins_w;
+            }
+        }
+        assert_int_equal(pins, d->gt.pinned);
+        for (uint32_t b = 0; d->evt && b < d->evt->nr_buckets; b++) {
+            for (unsigned i = 0; d->evt->bucket[b] && i < EVT_BUCKET; i++) {
+                ports += d->evt->bucket[b][i].state != EVTCHNSTAT_closed;
+            }
+        }
+        assert_int_equal(ports, d->evt->used);
+    }
+    assert_int_equal(given, h->core->host.given_pages);
+    assert_int_equal(claimed, h->core->host.claimed_pages);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (!h) {
+        atexit(stop);
+    }
+    if (!h || ++inputs % RENEW == 0 || h->nr_procs > TEST_DOMS - 4) {
+        stop();
+        start();
+    }
+    make_guests();
+    while (size >= sizeof(struct record)) {
+        struct record r;
+
+        memcpy(&r, data, sizeof(r));
+        data += sizeof(r);
+        size -= sizeof(r);
+        if (r.len > size) {
+            r.len = (uint8_t)size;
+        }
+        if ((r.caller & 0xc0) == 0x80) {
+            by_client(&restricted, &r, data);
+        } else if ((r.caller & 0xc0) == 0xc0) {
+            by_client(&h->c, &r, data);
+        } else {
+            by_guest(&r, data);
+        }
+        data += r.len;
+        size -= r.len;
+    }
+    th_turn(h);
+    check();
+    return 0;
+}
