@@ -688,31 +688,34 @@ static int op_is_introduced(struct request *rq)
 
 /* ---- The table ---- */
 
+#define ANYONE(op, fn)     [XS_##op] = { #op, fn, false }
+#define PRIVILEGED(op, fn) [XS_##op] = { #op, fn, true }
+
 static const struct op {
     const char *name;
     int (*fn)(struct request *rq);
     bool privileged;
 } ops[] = {
-    [XS_CONTROL] = { "CONTROL", control_handle, true },
-    [XS_DIRECTORY] = { "DIRECTORY", op_directory },
-    [XS_READ] = { "READ", op_read },
-    [XS_GET_PERMS] = { "GET_PERMS", op_get_perms },
-    [XS_WATCH] = { "WATCH", op_watch },
-    [XS_UNWATCH] = { "UNWATCH", op_unwatch },
-    [XS_TRANSACTION_START] = { "TRANSACTION_START", op_transaction_start },
-    [XS_TRANSACTION_END] = { "TRANSACTION_END", op_transaction_end },
-    [XS_INTRODUCE] = { "INTRODUCE", op_introduce, true },
-    [XS_RELEASE] = { "RELEASE", op_release, true },
-    [XS_GET_DOMAIN_PATH] = { "GET_DOMAIN_PATH", op_get_domain_path },
-    [XS_WRITE] = { "WRITE", op_write },
-    [XS_MKDIR] = { "MKDIR", op_mkdir },
-    [XS_RM] = { "RM", op_rm },
-    [XS_SET_PERMS] = { "SET_PERMS", op_set_perms },
-    [XS_IS_DOMAIN_INTRODUCED] = { "IS_DOMAIN_INTRODUCED", op_is_introduced, true },
-    [XS_RESUME] = { "RESUME", op_resume, true },
-    [XS_SET_TARGET] = { "SET_TARGET", op_set_target, true },
-    [XS_RESET_WATCHES] = { "RESET_WATCHES", op_reset_watches },
-    [XS_DIRECTORY_PART] = { "DIRECTORY_PART", op_directory_part },
+    PRIVILEGED(CONTROL, control_handle),
+    ANYONE(DIRECTORY, op_directory),
+    ANYONE(READ, op_read),
+    ANYONE(GET_PERMS, op_get_perms),
+    ANYONE(WATCH, op_watch),
+    ANYONE(UNWATCH, op_unwatch),
+    ANYONE(TRANSACTION_START, op_transaction_start),
+    ANYONE(TRANSACTION_END, op_transaction_end),
+    PRIVILEGED(INTRODUCE, op_introduce),
+    PRIVILEGED(RELEASE, op_release),
+    ANYONE(GET_DOMAIN_PATH, op_get_domain_path),
+    ANYONE(WRITE, op_write),
+    ANYONE(MKDIR, op_mkdir),
+    ANYONE(RM, op_rm),
+    ANYONE(SET_PERMS, op_set_perms),
+    PRIVILEGED(IS_DOMAIN_INTRODUCED, op_is_introduced),
+    PRIVILEGED(RESUME, op_resume),
+    PRIVILEGED(SET_TARGET, op_set_target),
+    ANYONE(RESET_WATCHES, op_reset_watches),
+    ANYONE(DIRECTORY_PART, op_directory_part),
 };
 
 static void trace_request(const struct request *rq, const struct op *op)
