@@ -61,6 +61,11 @@ static bool fill_memory(struct soft_insn *in, struct soft_op *op)
     bool wide = in->mode & SOFT_M_CODE64;
 
     op->base = address_reg(m->base);
+    /* Zydis 4.0 takes base 101 with mod 00 for R13D when REX.B comes with an address-size prefix. */
+    if (in->i.attributes & ZYDIS_ATTRIB_HAS_SIB && !in->i.raw.modrm.mod && in->i.raw.sib.base == 5) {
+        op->base = SOFT_ZERO;
+        disp = in->i.raw.disp.value;
+    }
     op->index = address_reg(m->index);
     op->scale = m->index != ZYDIS_REGISTER_NONE && m->scale ? (uint8_t)__builtin_ctz(m->scale) : 0;
     if (op->base == SOFT_BLKRIP)
@@ -136,6 +141,14 @@ static soft_select selector(const struct soft_insn *in)
     }
 }
 
+/* Jcc proper: opcodes 70-7f and 0f 80-8f. */
+static bool is_jcc(const struct soft_insn *in)
+{
+    return in->i.meta.category == ZYDIS_CATEGORY_COND_BR &&
+           in->i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+           (in->i.opcode_map == ZYDIS_OPCODE_MAP_0F ? in->i.opcode >> 4 == 8 : in->i.opcode >> 4 == 7);
+}
+
 /* The rest: categories that Zydis names well. */
 static soft_select selector_by_kind(const struct soft_insn *in)
 {
@@ -179,8 +192,12 @@ static soft_select selector_by_kind(const struct soft_insn *in)
     default: break;
     }
     switch (in->i.meta.category) {
-    case ZYDIS_CATEGORY_COND_BR:
-        return soft_sel_branch;
+    case ZYDIS_CATEGORY_COND_BR:             /* also XBEGIN, XEND, JKZD, JKNZD, none of them offered */
+        return is_jcc(in) || in->i.mnemonic == ZYDIS_MNEMONIC_JCXZ ||
+                       in->i.mnemonic == ZYDIS_MNEMONIC_JECXZ || in->i.mnemonic == ZYDIS_MNEMONIC_JRCXZ ||
+                       in->i.mnemonic == ZYDIS_MNEMONIC_LOOP || in->i.mnemonic == ZYDIS_MNEMONIC_LOOPE ||
+                       in->i.mnemonic == ZYDIS_MNEMONIC_LOOPNE
+                   ? soft_sel_branch : NULL;
     case ZYDIS_CATEGORY_CMOV:
         return in->i.mnemonic >= ZYDIS_MNEMONIC_CMOVB && in->i.mnemonic <= ZYDIS_MNEMONIC_CMOVZ
                    ? soft_sel_move : NULL;
@@ -216,6 +233,10 @@ static void make_op(struct soft_insn *in, struct soft_op *op)
         else if (in->o[k].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
             op->imm = in->o[k].imm.value.u;
     }
+    if (in->i.mnemonic == ZYDIS_MNEMONIC_XLAT)     /* its memory operand is hidden */
+        for (unsigned k = 0; k < in->i.operand_count; k++)
+            if (in->o[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
+                in->mem = (int8_t)k;
     if (in->mem >= 0 && !fill_memory(in, op)) {
         op->fn = op_ud;
         return;
@@ -280,10 +301,7 @@ static bool fuse(const struct soft_insn *prev, struct soft_op *op, const struct 
         return false;
     if (in->i.meta.category != ZYDIS_CATEGORY_COND_BR || in->big_rel || !(in->mode & SOFT_M_CODE64))
         return false;
-    if (in->i.mnemonic < ZYDIS_MNEMONIC_JB || in->i.mnemonic > ZYDIS_MNEMONIC_JZ ||
-        in->i.mnemonic == ZYDIS_MNEMONIC_JCXZ || in->i.mnemonic == ZYDIS_MNEMONIC_JECXZ ||
-        in->i.mnemonic == ZYDIS_MNEMONIC_JRCXZ || in->i.mnemonic == ZYDIS_MNEMONIC_JKZD ||
-        in->i.mnemonic == ZYDIS_MNEMONIC_JKNZD)
+    if (!is_jcc(in))
         return false;
     fn = soft_sel_fused(prev, op, in->i.opcode & 15);
     if (!fn)

@@ -77,11 +77,10 @@ static __attribute__((noinline)) void bit_lock_do(struct soft_vcpu *v, const str
     void *p;
 
     bit_mem_where(v, op, &va, &n);
-    m = 1ull << n;
+    soft_probe(v, op, va, size, true);       /* faults name the operand */
     /* One byte of the operand is enough, and is never split across pages. */
+    m = 1ull << n % 8;
     va += n / 8;
-    m >>= n / 8 * 8;
-    (void)size;
     p = soft_lock_ptr(v, op, va, 1);
     if (p) {
         x = kind == BTS ? __atomic_fetch_or((uint8_t *)p, (uint8_t)m, __ATOMIC_SEQ_CST)
@@ -146,8 +145,6 @@ SOFT_INLINE void scan##b(struct soft_vcpu *v, const struct soft_op *op, enum sca
         soft_set_cc(v, CC_OP(CC_LOGIC, b), sx##b(x), 0); \
         if (x) \
             WR##b(op->d, kind == BSF ? __builtin_ctzll(w) : 63 - __builtin_clzll(w)); \
-        else if (b == 32) \
-            WR32(op->d, R32(op->d)); \
         return; \
     } \
     if (kind == POPCNT) { \

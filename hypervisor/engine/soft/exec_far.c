@@ -333,15 +333,15 @@ SOFT_FN(arpl)
     if (!(v->cr0 & CR0_PE))
         soft_raise(v, op, SOFT_UD);
     if (op->d == 0xff) {
-        va = soft_ea(v, op, 2, true);
-        x = (uint16_t)soft_ldw_slow(v, op, va, 2);
+        va = soft_ea(v, op, 2, false);
+        x = soft_ld16(v, op, va);
     } else {
         x = R16(op->d);
     }
     if ((x & 3) < (src & 3)) {
         x = (uint16_t)((x & ~3) | (src & 3));
         if (op->d == 0xff)
-            soft_st16(v, op, va, x);
+            soft_st16(v, op, soft_ea(v, op, 2, true), x);
         else
             R16(op->d) = x;
         set_zf(v, true);
@@ -355,16 +355,18 @@ SOFT_FN(arpl)
 
 static void load_system(struct soft_vcpu *v, const struct soft_op *op, bool tr)
 {
-    uint16_t sel = sel_operand(v, op);
-    uint32_t err = sel & ~3u;
     struct engine_segment s;
     uint64_t desc, hi = 0;
     unsigned type;
+    uint16_t sel;
+    uint32_t err;
 
     if (!(v->cr0 & CR0_PE))
         soft_raise(v, op, SOFT_UD);
     if (v->cpl)
         soft_raise_err(v, op, SOFT_GP, 0);
+    sel = sel_operand(v, op);
+    err = sel & ~3u;
     if (!err && !tr) {
         v->ldtr = (struct engine_segment){ .sel = sel };
         return;

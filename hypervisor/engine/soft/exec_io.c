@@ -53,9 +53,9 @@ static __attribute__((noinline)) bool string_io_do(struct soft_vcpu *v, const st
     unsigned reg = op->d ? SOFT_G(7) : SOFT_G(6);
     uint16_t port = R16(SOFT_G(2));
 
+    soft_check_io(v, op, port, size);
     if (op->s && !cx)
         return true;
-    soft_check_io(v, op, port, size);
     off = R64(reg) & mask;
     va = soft_seg_linear(v, op, op->d || op->seg == SOFT_SEG_NONE ? (op->d ? ENGINE_ES : ENGINE_DS)
                                                                   : (enum engine_sreg)op->seg,

@@ -291,6 +291,16 @@ static soft_fn sel_xchg_rr(struct soft_insn *in, struct soft_op *op)
     return x[soft_szi(in->bits)];
 }
 
+/* F3 90 with REX.B is not PAUSE but XCHG of R8 and RAX, whatever Zydis calls it. */
+static soft_fn sel_pause(struct soft_insn *in, struct soft_op *op)
+{
+    if (!in->i.raw.rex.B)
+        return pause_;
+    op->d = SOFT_G(8);
+    op->s = SOFT_G(0);
+    return in->i.raw.rex.W ? xchg_rr64 : in->bits == 16 ? xchg_rr16 : xchg_rr32;
+}
+
 soft_fn soft_sel_move(struct soft_insn *in, struct soft_op *op)
 {
     switch (in->i.mnemonic) {
@@ -322,7 +332,7 @@ soft_fn soft_sel_move(struct soft_insn *in, struct soft_op *op)
     case ZYDIS_MNEMONIC_STD: return std;
     case ZYDIS_MNEMONIC_SALC: return salc;
     case ZYDIS_MNEMONIC_XLAT: return xlat;
-    case ZYDIS_MNEMONIC_PAUSE: return pause_;
+    case ZYDIS_MNEMONIC_PAUSE: return sel_pause(in, op);
     case ZYDIS_MNEMONIC_MFENCE: return mfence;
     default: break;
     }

@@ -205,7 +205,7 @@ static __attribute__((noinline)) void enter_do(struct soft_vcpu *v, const struct
     soft_probe(v, op, soft_stack_va(v, op, sp - total, (unsigned)total, true), (unsigned)total, true);
     for (unsigned i = 1; i < level; i++)
         (void)soft_ld_slow(v, op, soft_stack_va(v, op, bp - i * size, size, false), size);
-    (void)soft_stack_va(v, op, sp - total - (op->imm & 0xffff), size, true);
+    soft_probe(v, op, soft_stack_va(v, op, sp - total - (op->imm & 0xffff), size, true), size, true);
     soft_push(v, op, bp, bits);
     frame = soft_sp(v);
     for (unsigned i = 1; i < level; i++)

@@ -184,6 +184,10 @@ static __attribute__((noinline)) bool str_do(struct soft_vcpu *v, const struct s
         str_one(v, op, &s);
         return true;
     }
+    if (v->mode & SOFT_M_STEP && s.cx) {     /* a single step is one element */
+        str_one(v, op, &s);
+        return !s.cx || (op->d >= CMPS && soft_zf(v) != (op->s == REP_E));
+    }
     while (s.cx) {
         uint64_t n = op->d == MOVS || op->d == STOS ? str_bulk(v, op, &s) : 0;
 

@@ -131,9 +131,10 @@ SOFT_FN(clts)
 
 static __attribute__((noinline)) void lmsw_do(struct soft_vcpu *v, const struct soft_op *op)
 {
-    uint64_t x = op->s == 0xff ? soft_ld16(v, op, soft_ea(v, op, 2, false)) : R16(op->s);
+    uint64_t x;
 
     need_cpl0(v, op);
+    x = op->s == 0xff ? soft_ld16(v, op, soft_ea(v, op, 2, false)) : R16(op->s);
     /* Sets PE MP EM TS, but cannot clear PE. */
     soft_set_cr0(v, op, (v->cr0 & ~14ull) | (x & 15));
 }
@@ -164,10 +165,11 @@ static __attribute__((noinline)) void load_table(struct soft_vcpu *v, const stru
                                                  struct engine_table *t)
 {
     unsigned size = soft_code64(v) ? 8 : 4;
-    uint64_t va = soft_ea(v, op, size + 2, false), base;
+    uint64_t va, base;
     uint16_t limit;
 
     need_cpl0(v, op);
+    va = soft_ea(v, op, size + 2, false);
     limit = (uint16_t)soft_ld_slow(v, op, va, 2);
     base = soft_ld_slow(v, op, va + 2, size);
     if (op->x == 16)
@@ -182,9 +184,10 @@ static __attribute__((noinline)) void store_table(struct soft_vcpu *v, const str
                                                   const struct engine_table *t)
 {
     unsigned size = soft_code64(v) ? 8 : 4;
-    uint64_t va = soft_ea(v, op, size + 2, true);
+    uint64_t va;
 
     check_umip(v, op);
+    va = soft_ea(v, op, size + 2, true);
     soft_probe(v, op, va, size + 2, true);
     soft_st_slow(v, op, va, 2, t->limit);
     soft_st_slow(v, op, va + 2, size, t->base);

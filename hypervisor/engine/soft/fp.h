@@ -56,11 +56,12 @@ static inline bool fp_fits(enum fp_class want, enum fp_class have)
 typedef __m128i (*fp_kernel)(__m128i d, __m128i s);
 
 /*
- * #AC for operands that soft_ldNN and soft_stNN do not cover (those check themselves): with EFLAGS.AC
- * at CPL 3, 80-bit operands want 8 bytes, environments their field size, MOVUPS and friends 16.
+ * #AC for operands that soft_ldNN and soft_stNN do not cover (those check themselves): with
+ * EFLAGS.AC at CPL 3, 80-bit operands want 8 bytes, environments their field size, MOVUPS and friends 16.
  * A non-canonical address is left to the access.
  */
-static inline void fp_align(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, unsigned align)
+static inline void fp_align(struct soft_vcpu *v, const struct soft_op *op, uint64_t va,
+                            unsigned align)
 {
     if (soft_unlikely(v->tlb == v->tlbs[SOFT_TLB_CHECKED]) && (va & (align - 1)) &&
         (uint64_t)((int64_t)(va << 16) >> 16) == va)

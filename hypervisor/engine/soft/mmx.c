@@ -136,10 +136,8 @@ H(maskmovq)
     mmx_enter(v);
     uint64_t mask = MMX(op->s), data = MMX(op->d);
     uint64_t va = soft_ea(v, op, 8, true);
-    if (mask & 0x8080808080808080) {     /* one access of 8 bytes, as AMD's CPUs do it */
-        fp_align(v, op, va, 8);
+    if (mask & 0x8080808080808080)       /* one access of 8 bytes, as AMD's CPUs do it */
         soft_probe(v, op, va, 8, true);
-    }
     for (unsigned i = 0; i < 8; i++)
         if (mask >> (8 * i + 7) & 1)
             soft_st8(v, op, va + i, (uint8_t)(data >> (8 * i)));

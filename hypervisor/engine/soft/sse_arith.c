@@ -29,7 +29,8 @@
 
 /* set ZF, PF, CF */
 #define COMPARE_LIST(X) \
-    X(UCOMISS, "ucomiss", 32) X(UCOMISD, "ucomisd", 64) X(COMISS, "comiss", 32) X(COMISD, "comisd", 64)
+    X(UCOMISS, "ucomiss", 32) X(UCOMISD, "ucomisd", 64) \
+    X(COMISS, "comiss", 32) X(COMISD, "comisd", 64)
 
 #define KERNEL(n, insn) \
 static inline __m128i n##_k(__m128i d, __m128i s) \

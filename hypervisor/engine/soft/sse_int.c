@@ -151,6 +151,7 @@ static const struct fp_row rows[] = {
     SSE_WIDEN_LIST(ROWS)
     SSE_SCALAR_LIST(ROWS)
     SSE_BLEND_LIST(ROWS)
-    { ZYDIS_MNEMONIC_PTEST, FP_X, FP_X, ptest_xx }, { ZYDIS_MNEMONIC_PTEST, FP_X, FP_MEM, ptest_xm },
+    { ZYDIS_MNEMONIC_PTEST, FP_X, FP_X, ptest_xx },
+    { ZYDIS_MNEMONIC_PTEST, FP_X, FP_MEM, ptest_xm },
 };
 FP_TABLE(fp_sse_int, rows);

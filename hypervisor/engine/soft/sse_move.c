@@ -322,10 +322,8 @@ H(maskmovdqu)
     soft_sse(v, op);
     unsigned mask = (unsigned)_mm_movemask_epi8(XS);
     uint64_t va = soft_ea(v, op, 16, true);
-    if (mask) {
-        fp_align(v, op, va, 16);
+    if (mask)
         soft_probe(v, op, va, 16, true);
-    }
     _mm_store_si128((__m128i *)v->scratch, XD);
     for (unsigned i = 0; i < 16; i++)
         if (mask & (1u << i))
@@ -362,7 +360,8 @@ static const struct fp_row rows[] = {
     { Z(MOVNTPS), FP_MEM, FP_X, st_a }, { Z(MOVNTPD), FP_MEM, FP_X, st_a },
     { Z(MOVNTDQ), FP_MEM, FP_X, st_a }, { Z(MOVNTDQA), FP_X, FP_MEM, ld_a },
     { Z(LDDQU), FP_X, FP_MEM, ld_u },
-    { Z(MOVQ), FP_X, FP_X, movq_xx }, { Z(MOVQ), FP_X, FP_M64, ld_q }, { Z(MOVQ), FP_M64, FP_X, st_q },
+    { Z(MOVQ), FP_X, FP_X, movq_xx }, { Z(MOVQ), FP_X, FP_M64, ld_q },
+    { Z(MOVQ), FP_M64, FP_X, st_q },
     { Z(MOVQ), FP_X, FP_G64, movq_xg }, { Z(MOVQ), FP_G64, FP_X, movq_gx },
     { Z(MOVD), FP_X, FP_MEM, ld_d }, { Z(MOVD), FP_MEM, FP_X, st_d },
     { Z(MOVD), FP_X, FP_G, movd_xg }, { Z(MOVD), FP_G, FP_X, movd_gx },

@@ -146,7 +146,8 @@ static uint64_t translate(struct soft_vcpu *v, const struct soft_op *op, enum so
     if (t->wtag == page)
         return (t->gpa & SOFT_PAGE_MASK) | PAGE_OFF(va);
     if (soft_long(v) && !soft_canonical(va))
-        soft_raise_err(v, op, op && (op->base == SOFT_G(4) || op->base == SOFT_G(5)) ? SOFT_SS : SOFT_GP, 0);
+        soft_raise_err(v, op, op && op->seg == SOFT_SEG_NONE && (op->base == SOFT_G(4) || op->base == SOFT_G(5))
+                                   ? SOFT_SS : SOFT_GP, 0);
     v->stats.tlb_misses++;
     if (!soft_walk(v, va, walk_kind(kind), write ? SOFT_WRITE : SOFT_READ, true, &w))
         page_fault(v, op, va, w.error);
@@ -241,7 +242,7 @@ static bool crosses(uint64_t va, unsigned size)
 static void check_alignment(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind,
                             uint64_t va, unsigned size)
 {
-    if (kind == SOFT_TLB_CHECKED && va & (size - 1))
+    if (soft_unlikely(kind == SOFT_TLB_CHECKED) && va & (size - 1) && (!soft_long(v) || soft_canonical(va)))
         soft_raise_err(v, op, SOFT_AC, 0);
 }
 

@@ -61,8 +61,8 @@ SOFT_COLD static void go_live(struct soft_vcpu *v)
     v->x87.host_mxcsr = _mm_getcsr();
     v->x87.host_fip = v->x87.host_fdp = 0;
     __asm__ volatile("fxrstor64 %0" : : "m"(v->x87)
-                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
-                       "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
     v->x87.live = true;
 }
 
@@ -152,7 +152,8 @@ H(fcmov)
 {
     begin(v, op);
     __asm__ volatile("sahf\n\t" STUB_CALL
-                     : : [stub] "r"(op->ptr), "a"((soft_get_flags(v) & 0xff) << 8) : "cc", "memory");
+                     : : [stub] "r"(op->ptr), "a"((soft_get_flags(v) & 0xff) << 8)
+                     : "cc", "memory");
     note(v, op);
     SOFT_NEXT;
 }
