@@ -93,7 +93,7 @@ uint64_t form_sig(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *o
 enum offer {
     OFFER_YES,                     /* engine_soft says so in CPUID, or it is basic */
     OFFER_NO,                      /* must raise #UD */
-    OFFER_UNKNOWN,                 /* an extension that no CPUID bit of ours describes: must be #UD too */
+    OFFER_UNKNOWN,                 /* no CPUID bit of ours describes it: must be #UD too */
 };
 enum offer isa_offer(ZydisISASet isa, bool host);
 /* Why no case can be made of this instruction; NULL if one can. */

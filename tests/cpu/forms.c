@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The list of instruction forms, from the opcode space: every opcode of the four legacy maps with
- * every prefix that can select an instruction, and every ModRM.reg and register ModRM.rm, is decoded
- * by Zydis. Neighbours that decode alike become one form.
+ * every prefix that can select an instruction, and every ModRM.reg and register ModRM.rm, is
+ * decoded by Zydis. Neighbours that decode alike become one form.
  */
 #include "tests/cpu/cpudiff.h"
 
@@ -12,8 +12,9 @@
 struct form_list forms;
 
 /* Attributes that make a difference to what may be done with the instruction. */
-#define SIG_ATTRS (ZYDIS_ATTRIB_ACCEPTS_LOCK | ZYDIS_ATTRIB_ACCEPTS_REP | ZYDIS_ATTRIB_ACCEPTS_REPE | \
-                   ZYDIS_ATTRIB_ACCEPTS_REPNE | ZYDIS_ATTRIB_IS_PRIVILEGED | ZYDIS_ATTRIB_HAS_MODRM)
+#define SIG_ATTRS (ZYDIS_ATTRIB_ACCEPTS_LOCK | ZYDIS_ATTRIB_ACCEPTS_REP | \
+                   ZYDIS_ATTRIB_ACCEPTS_REPE | ZYDIS_ATTRIB_ACCEPTS_REPNE | \
+                   ZYDIS_ATTRIB_IS_PRIVILEGED | ZYDIS_ATTRIB_HAS_MODRM)
 
 static uint64_t mix(uint64_t h, uint64_t x)
 {
@@ -169,8 +170,9 @@ static int add_opcode(const ZydisDecoder *d, struct form *f)
 
 static bool same_place(const struct form *a, const struct form *b)
 {
-    return a->compat == b->compat && a->map == b->map && a->vex == b->vex && a->opcode == b->opcode && a->mem == b->mem &&
-           a->rexw == b->rexw && (a->reg == b->reg || a->reg < 0 || b->reg < 0) &&
+    return a->compat == b->compat && a->map == b->map && a->vex == b->vex &&
+           a->opcode == b->opcode && a->mem == b->mem && a->rexw == b->rexw &&
+           (a->reg == b->reg || a->reg < 0 || b->reg < 0) &&
            (a->rm == b->rm || a->rm < 0 || b->rm < 0) && a->sig == b->sig;
 }
 

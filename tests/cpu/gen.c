@@ -38,8 +38,8 @@ static uint64_t edge(struct rng *r)
     static const uint64_t values[] = {
         0, 1, 2, 3, 0x7f, 0x80, 0x81, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff,
         0x80000000, 0xffffffff, 0x100000000, 0x7fffffffffffffff, 0x8000000000000000,
-        0xfffffffffffffffe, 0xffffffffffffffff, 0xffffffff80000000, 0xffffffffffff8000, 31, 32, 33, 63,
-        64, 65,
+        0xfffffffffffffffe, 0xffffffffffffffff, 0xffffffff80000000, 0xffffffffffff8000, 31, 32,
+        33, 63, 64, 65,
     };
     return PICK(r, values);
 }
@@ -78,7 +78,8 @@ static uint32_t float32(struct rng *r)
 {
     static const uint32_t values[] = {
         0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 1,
-        0x007fffff, 0x00800000, 0x7f7fffff, 0x4effffff, 0x4f000000, 0xcf000000, 0x5f000000, 0x3f000000,
+        0x007fffff, 0x00800000, 0x7f7fffff, 0x4effffff, 0x4f000000, 0xcf000000, 0x5f000000,
+        0x3f000000,
     };
     switch (rnd_below(r, 4)) {
     case 0: return PICK(r, values);
@@ -95,7 +96,9 @@ static uint64_t float32x2(struct rng *r)
 
 static void float80(struct rng *r, uint8_t *p)
 {
-    static const uint16_t exponents[] = { 0, 1, 0x3ffe, 0x3fff, 0x4000, 0x403e, 0x403f, 0x7ffe, 0x7fff };
+    static const uint16_t exponents[] = {
+        0, 1, 0x3ffe, 0x3fff, 0x4000, 0x403e, 0x403f, 0x7ffe, 0x7fff,
+    };
     static const uint64_t mantissas[] = {
         0, 1, 0x8000000000000000, 0x8000000000000001, 0xc000000000000000, 0xffffffffffffffff,
         0x7fffffffffffffff, 0x4000000000000000,
@@ -282,7 +285,9 @@ static void aim_disp(struct cpu_case *c, const ZydisDecodedInstruction *i, uint6
 /* Selectors that Linux's descriptor table answers the same on every machine. */
 static uint16_t selector(struct rng *r)
 {
-    static const uint16_t values[] = { 0, 3, 0x2b, 0x2b, 0x2b, 0x33, 0x23, 0x28, 0x10, 0x18, 0x2c, 0xfff8 };
+    static const uint16_t values[] = {
+        0, 3, 0x2b, 0x2b, 0x2b, 0x33, 0x23, 0x28, 0x10, 0x18, 0x2c, 0xfff8,
+    };
     return PICK(r, values);
 }
 
@@ -370,7 +375,8 @@ static void aim_operands(struct rng *r, struct cpu_case *c, const ZydisDecodedIn
     uint32_t fixed = 0;
     bool patched = patch_operand(r, c, i);
 
-    if (patched && (i->meta.category == ZYDIS_CATEGORY_RET || i->meta.category == ZYDIS_CATEGORY_POP)) {
+    if (patched && (i->meta.category == ZYDIS_CATEGORY_RET ||
+                    i->meta.category == ZYDIS_CATEGORY_POP)) {
         c->in.gpr[ENGINE_RSP] = place(r, c, i->operand_width / 8);
         return;
     }
@@ -394,7 +400,7 @@ static void aim_operands(struct rng *r, struct cpu_case *c, const ZydisDecodedIn
     }
 }
 
-/* ---------------------------------------------------------------- things particular instructions need */
+/* ---------------------------------------------------------------- particular instructions */
 
 static void adjust(struct rng *r, struct cpu_case *c, const ZydisDecodedInstruction *i,
                    const ZydisDecodedOperand *ops)
@@ -417,6 +423,9 @@ static void adjust(struct rng *r, struct cpu_case *c, const ZydisDecodedInstruct
         if (g >= 0)
             c->in.gpr[g] = code_target(r);
     }
+    /* Which of its bytes a masked move checks for alignment is the CPU's choice. */
+    if (i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || i->mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU)
+        c->in.rflags &= ~0x40000ull;
     if (!c->step)
         c->in.rflags &= ~0x100ull;
 }

@@ -6,7 +6,7 @@
 
 enum { EAX, EBX, ECX, EDX };
 
-/* Zydis' instruction sets that a CPUID bit announces (AMD APM vol. 3 appendix E, Intel SDM CPUID). */
+/* Zydis' instruction sets that a CPUID bit announces (AMD APM vol. 3 appendix E). */
 static const struct isa_bit { ZydisISASet isa; uint32_t leaf; uint8_t reg, bit; } isa_bits[] = {
     { ZYDIS_ISA_SET_X87, 1, EDX, 0 }, { ZYDIS_ISA_SET_CMOV, 1, EDX, 15 },
     { ZYDIS_ISA_SET_FCMOV, 1, EDX, 15 }, { ZYDIS_ISA_SET_CLFSH, 1, EDX, 19 },
@@ -73,21 +73,17 @@ enum offer isa_offer(ZydisISASet isa, bool host)
 #define HYPER    "a hypercall on one side, #UD on the other"
 #define SEPARATE "the encoding is another instruction on CPUs without the feature"
 
+#define NOT(m, why) { ZYDIS_MNEMONIC_##m, why }
 static const struct { ZydisMnemonic m; const char *why; } exclusions[] = {
-    { ZYDIS_MNEMONIC_SYSCALL, LEAVES }, { ZYDIS_MNEMONIC_SYSENTER, LEAVES },
-    { ZYDIS_MNEMONIC_SYSRET, "CPUs differ in which fault it raises at CPL 3" },
-    { ZYDIS_MNEMONIC_SYSEXIT, "CPUs differ in which fault it raises in long mode" },
-    { ZYDIS_MNEMONIC_RDTSC, VALUE }, { ZYDIS_MNEMONIC_RDTSCP, VALUE }, { ZYDIS_MNEMONIC_CPUID, VALUE },
-    { ZYDIS_MNEMONIC_RDRAND, VALUE }, { ZYDIS_MNEMONIC_RDSEED, VALUE }, { ZYDIS_MNEMONIC_RDPMC, VALUE },
-    { ZYDIS_MNEMONIC_RDPID, VALUE }, { ZYDIS_MNEMONIC_XGETBV, VALUE },
-    { ZYDIS_MNEMONIC_SGDT, EMULATED }, { ZYDIS_MNEMONIC_SIDT, EMULATED },
-    { ZYDIS_MNEMONIC_SLDT, EMULATED }, { ZYDIS_MNEMONIC_STR, EMULATED }, { ZYDIS_MNEMONIC_SMSW, EMULATED },
-    { ZYDIS_MNEMONIC_LAR, TABLES }, { ZYDIS_MNEMONIC_LSL, TABLES },
-    { ZYDIS_MNEMONIC_VERR, TABLES }, { ZYDIS_MNEMONIC_VERW, TABLES },
-    { ZYDIS_MNEMONIC_VMCALL, HYPER }, { ZYDIS_MNEMONIC_VMMCALL, HYPER },
-    { ZYDIS_MNEMONIC_TZCNT, SEPARATE }, { ZYDIS_MNEMONIC_LZCNT, SEPARATE },
-    { ZYDIS_MNEMONIC_PREFETCHWT1, SEPARATE },
-    { ZYDIS_MNEMONIC_INT1, "the host's kernel takes it for a hardware breakpoint" },
+    NOT(SYSCALL, LEAVES), NOT(SYSENTER, LEAVES),
+    NOT(SYSRET, "CPUs differ in which fault it raises at CPL 3"),
+    NOT(SYSEXIT, "CPUs differ in which fault it raises in long mode"), NOT(RDTSC, VALUE),
+    NOT(RDTSCP, VALUE), NOT(CPUID, VALUE), NOT(RDRAND, VALUE), NOT(RDSEED, VALUE),
+    NOT(RDPMC, VALUE), NOT(RDPID, VALUE), NOT(XGETBV, VALUE), NOT(SGDT, EMULATED),
+    NOT(SIDT, EMULATED), NOT(SLDT, EMULATED), NOT(STR, EMULATED), NOT(SMSW, EMULATED),
+    NOT(LAR, TABLES), NOT(LSL, TABLES), NOT(VERR, TABLES), NOT(VERW, TABLES), NOT(VMCALL, HYPER),
+    NOT(VMMCALL, HYPER), NOT(TZCNT, SEPARATE), NOT(LZCNT, SEPARATE), NOT(PREFETCHWT1, SEPARATE),
+    NOT(INT1, "the host's kernel takes it for a hardware breakpoint"),
 };
 
 const char *excluded(ZydisMnemonic m)
@@ -101,12 +97,13 @@ const char *excluded(ZydisMnemonic m)
 const char *excluded_insn(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *ops)
 {
     bool wide = i->machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+    bool far = i->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
 
     if (wide && (i->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) &&
-        i->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && i->meta.branch_type != ZYDIS_BRANCH_TYPE_FAR)
-        return "near branches with an operand-size prefix in 64-bit code: 16 bits on AMD, 64 on Intel";
+        i->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && !far)
+        return "near branches with a 66 prefix in 64-bit code: 16 bits on AMD, 64 on Intel";
     if (wide && i->raw.rex.W &&
-        ((i->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR && ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY) ||
+        ((far && ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY) ||
          i->mnemonic == ZYDIS_MNEMONIC_LSS || i->mnemonic == ZYDIS_MNEMONIC_LFS ||
          i->mnemonic == ZYDIS_MNEMONIC_LGS))
         return "far pointers with a 64-bit offset: Intel only";

@@ -275,8 +275,8 @@ static void summary(double took, const struct choice *ch)
                        ZydisMnemonicGetString(f->mnemonic), f->map, f->opcode);
         }
     }
-    printf("cpudiff: seed %llu: %llu cases of %zu forms (%zu absent ones checked): %llu differ in %u forms,"
-           " %llu endless, %llu not run, %u forms without a case; %.1f s, %.1f us each\n",
+    printf("cpudiff: seed %llu: %llu cases of %zu forms (%zu absent ones checked): %llu differ in "
+           "%u forms, %llu endless, %llu not run, %u forms without a case; %.1f s, %.1f us each\n",
            (unsigned long long)opt.seed, (unsigned long long)total.run, ch->nr_run, ch->nr_absent,
            (unsigned long long)total.failed, bad, (unsigned long long)total.hung,
            (unsigned long long)total.not_run, never, took,
@@ -294,8 +294,15 @@ static void print_failures(void)
     }
     for (unsigned m = 0; m <= ZYDIS_MNEMONIC_MAX_VALUE; m++)
         if (failed[m])
-            printf("  differs: %-12s %u of %u\n", ZydisMnemonicGetString((ZydisMnemonic)m), failed[m],
-                   runs[m]);
+            printf("  differs: %-12s %u of %u\n", ZydisMnemonicGetString((ZydisMnemonic)m),
+                   failed[m], runs[m]);
+}
+
+/* Memory that the native child writes and the parent reads. */
+static void *shared(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
 }
 
 int main(int argc, char **argv)
@@ -309,11 +316,10 @@ int main(int argc, char **argv)
         usage();
         return 2;
     }
-    pool = mmap(NULL, POOL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    cases = mmap(NULL, BATCH * sizeof(*cases), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    native = mmap(NULL, BATCH * sizeof(*native), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                  -1, 0);
-    if (pool == MAP_FAILED || cases == MAP_FAILED || native == MAP_FAILED)
+    pool = shared(POOL_SIZE);
+    cases = shared(BATCH * sizeof(*cases));
+    native = shared(BATCH * sizeof(*native));
+    if (!pool || !cases || !native)
         return 2;
     rng_seed(&r, opt.seed);
     gen_pool(&r, pool);

@@ -43,7 +43,8 @@ static struct cpu_outcome *current;        /* NULL: no case is running */
 static const struct cpu_case *current_case;
 static volatile uint32_t *progress;        /* shared with the parent: cases begun */
 
-_Static_assert(offsetof(struct cpu_state, rip) == 128 && offsetof(struct cpu_state, fs_base) == 144 &&
+_Static_assert(offsetof(struct cpu_state, rip) == 128 &&
+               offsetof(struct cpu_state, fs_base) == 144 &&
                offsetof(struct cpu_state, sel) == 160 && offsetof(struct cpu_state, fx) == 192,
                "native_enter knows these");
 

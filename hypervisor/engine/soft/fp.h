@@ -57,8 +57,8 @@ typedef __m128i (*fp_kernel)(__m128i d, __m128i s);
 
 /*
  * #AC for operands that soft_ldNN and soft_stNN do not cover (those check themselves): with
- * EFLAGS.AC at CPL 3, 80-bit operands want 8 bytes, environments their field size, MOVUPS and friends 16.
- * A non-canonical address is left to the access.
+ * EFLAGS.AC at CPL 3, 80-bit operands want 8 bytes, environments their field size, MOVUPS
+ * and friends 16. A non-canonical address is left to the access.
  */
 static inline void fp_align(struct soft_vcpu *v, const struct soft_op *op, uint64_t va,
                             unsigned align)
