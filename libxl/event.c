@@ -273,9 +273,7 @@ void lx_ao_complete(struct lx_egc *egc, struct lx_ao *ao, int rc)
     LX_LOGX(ao->gc.ctx, DEBUG, -1, ao->domid, "ao %p: complete, rc=%d", (void *)ao, rc);
     ao->complete = true;
     ao->rc = rc;
-    ao_check_complete(egc, ao);
-    if (ao->poller)
-        lx_poller_wake(ao->poller);
+    ao_check_complete(egc, ao); /* which may be the end of it */
 }
 
 void lx_ao_progress(struct lx_egc *egc, struct lx_ao *ao, const libxl_asyncprogress_how *how,

@@ -41,7 +41,7 @@ static int parse_enum(struct lx_parse *ps, const struct lx_type *t, const struct
     return rc;
 }
 
-static int parse_string(struct lx_parse *ps, const struct lx_json *o, char **p, bool owned)
+static int parse_string(struct lx_parse *ps, const struct lx_json *o, char **p)
 {
     const char *s = NULL;
     int rc = 0;
@@ -50,9 +50,17 @@ static int parse_string(struct lx_parse *ps, const struct lx_json *o, char **p, 
         rc = lx_json_string(ps, o, &s);
     if (rc)
         return rc;
-    if (owned)
-        free(*p);
+    free(*p);
     *p = lx_strdup(NULL, s);
+    return 0;
+}
+
+/* A pointer to text that the struct does not own has nowhere to come from here. */
+static int skip_const_string(struct lx_parse *ps, const struct lx_json *o)
+{
+    struct lx_gc *gc = ps->gc;
+
+    LX_LOG(WARN, "%s: \"%s\" cannot be given as JSON, ignored", ps->what, o->key ? o->key : "");
     return 0;
 }
 
@@ -78,9 +86,9 @@ static int parse_value(struct lx_parse *ps, const struct lx_type *t, const struc
     case LX_ENUM:
         return parse_enum(ps, t, o, p);
     case LX_STRING:
-        return parse_string(ps, o, p, true);
+        return parse_string(ps, o, p);
     case LX_CONST_STRING:
-        return parse_string(ps, o, p, false);
+        return skip_const_string(ps, o);
     case LX_OPAQUE:
         return t->ops->parse(ps, o, p);
     default:
