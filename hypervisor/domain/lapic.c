@@ -112,11 +112,10 @@ static void merge_posted(struct lapic *l)
         if (!atomic_load_explicit(&l->posted[i], memory_order_relaxed)) {
             continue;
         }
+        /* Kept while the APIC is disabled: an upcall's vector may be set before the guest enables it. */
         bits = atomic_exchange(&l->posted[i], 0);
-        if (accepts(l)) {
-            BITMAP(l, R_IRR, i) |= bits;
-            BITMAP(l, R_TMR, i) &= ~bits;
-        }
+        BITMAP(l, R_IRR, i) |= bits;
+        BITMAP(l, R_TMR, i) &= ~bits;
     }
 }
 
@@ -243,7 +242,7 @@ static void deliver(struct vcpu *v, struct vcpu *t, unsigned mode, uint8_t vecto
     case MODE_LOWEST:
         if (t == v) {
             raise(v, vector);
-        } else {
+        } else if (accepts(&t->lapic)) {
             lapic_post(t, vector);
             vcpu_kick(t);
         }

@@ -56,12 +56,23 @@ static const int allowed[] = {
     SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(getrandom),
 };
 
+/* The address sanitizer's own needs, in builds with it. */
+static const int sanitizer[] = {
+#ifdef __SANITIZE_ADDRESS__
+    SCMP_SYS(sched_getaffinity), SCMP_SYS(sigaltstack), SCMP_SYS(readlink), SCMP_SYS(getrusage), SCMP_SYS(prctl),
+#endif
+    SCMP_SYS(exit),
+};
+
 static int add_rules(scmp_filter_ctx ctx)
 {
     int rc = 0;
 
     for (unsigned i = 0; i < sizeof(allowed) / sizeof(*allowed) && !rc; i++) {
         rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
+    }
+    for (unsigned i = 0; i < sizeof(sanitizer) / sizeof(*sanitizer) && !rc; i++) {
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, sanitizer[i], 0);
     }
     /* Memory is never made executable. */
     if (!rc) {

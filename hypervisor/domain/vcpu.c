@@ -34,6 +34,7 @@ __thread struct vcpu *current;
 #define SLICE_MIN       500u
 #define INSNS_PER_US    100u
 
+#define ACCOUNT_EVERY   10000000u       /* ns: how old the core's view of a busy vCPU's time may be */
 #define VCPU_STACK      (512u << 10)
 
 /* Attention. */
@@ -566,6 +567,9 @@ static void turn(struct vcpu *v)
         return;
     }
     time_refresh(v, now);
+    if (now - v->runstate_since > ACCOUNT_EVERY) {
+        account(v, now);
+    }
     if (atomic_load(&v->work)) {
         return;         /* a timer's event, say; others' kicks are heard only from 0 to 1 */
     }
