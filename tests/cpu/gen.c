@@ -418,6 +418,11 @@ static void adjust(struct rng *r, struct cpu_case *c, const ZydisDecodedInstruct
         c->step = false;
     if (i->mnemonic == ZYDIS_MNEMONIC_LSS)
         c->step = false;
+    if (i->mnemonic == ZYDIS_MNEMONIC_ENTER && !one_in(r, 4)) {      /* frames that fit */
+        c->code[i->raw.imm[0].offset] = (uint8_t)rnd(r);
+        c->code[i->raw.imm[0].offset + 1] = 0;
+        c->in.gpr[ENGINE_RBP] = DATA_VA + 0x200 + (rnd_below(r, 0x1000) & ~7u);
+    }
     if (i->meta.category == ZYDIS_CATEGORY_UNCOND_BR || i->meta.category == ZYDIS_CATEGORY_CALL) {
         int g = ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_of(ops[0].reg.value) : -1;
         if (g >= 0)

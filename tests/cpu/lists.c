@@ -107,6 +107,10 @@ const char *excluded_insn(const ZydisDecodedInstruction *i, const ZydisDecodedOp
          i->mnemonic == ZYDIS_MNEMONIC_LSS || i->mnemonic == ZYDIS_MNEMONIC_LFS ||
          i->mnemonic == ZYDIS_MNEMONIC_LGS))
         return "far pointers with a 64-bit offset: Intel only";
+    if (i->meta.category == ZYDIS_CATEGORY_COND_BR && i->opcode >= 0xe0 && i->opcode <= 0xe1)
+        for (unsigned k = 0; k < i->raw.prefix_count; k++)
+            if (i->raw.prefixes[k].value == 0xf2 || i->raw.prefixes[k].value == 0xf3)
+                return "LOOPE and LOOPNE with a repeat prefix: AMD takes the condition from it";
     if (i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x0d && i->raw.modrm.mod == 3)
         return "0F 0D with a register operand: NOP on Intel, #UD on AMD";
     if (i->mnemonic == ZYDIS_MNEMONIC_INT && ops[0].imm.value.u == 0x80)

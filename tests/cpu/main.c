@@ -126,6 +126,8 @@ static void check(const struct cpu_case *c, struct cpu_outcome *n)
     if (opt.show && (!failed || *failed <= SHOWN_PER_FORM || opt.verbose)) {
         opt.show--;
         print_case(c, stdout);
+        if (n->vector == g.vector)
+            printf("    both: vector %u\n", n->vector);
         compare(c, n, &g, stdout);
     }
 }
