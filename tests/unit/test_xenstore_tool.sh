@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The store's command-line tools against the daemon (without a hypervisor), output and exit status.
+set -u
+build=${KR_BUILDDIR:-.}
+dir=$(mktemp -d) || exit 99
+KRYPTON_RUNDIR=$dir
+export KRYPTON_RUNDIR
+unset XENSTORED_PATH XENSTORED_RUNDIR
+failed=0
+daemon=
+
+cleanup() {
+    [ -z "$daemon" ] || kill "$daemon"
+    rm -rf "$dir"
+}
+trap cleanup EXIT
+
+xs() { name=$1; shift; "$build/xenstored/xenstore" "$name" "$@"; }
+
+# expect STATUS OUTPUT COMMAND...
+expect() {
+    want=$1 text=$2; shift 2
+    got=$("$@" 2>"$dir/err"); status=$?
+    if [ "$status" != "$want" ] || [ "$got" != "$text" ]; then
+        printf 'FAILED: %s\n  status %s, expected %s\n  output:   %s\n  expected: %s\n' \
+               "$*" "$status" "$want" "$got" "$text"
+        cat "$dir/err"
+        failed=1
+    fi
+}
+
+expect 1 '' xs read /a
+grep -q "cannot reach the store" "$dir/err" || { echo "FAILED: no clear message"; failed=1; }
+
+"$build/xenstored/xenstored" -D -F "$dir/pid" 2>"$dir/log" &
+daemon=$!
+tries=0
+while ! [ -s "$dir/pid" ]; do
+    tries=$((tries + 1))
+    [ $tries -lt 500 ] || { cat "$dir/log"; exit 1; }
+    sleep 0.02
+done
+[ "$(stat -c %a "$dir/xenstored/socket")" = 600 ] || { echo "FAILED: socket mode"; failed=1; }
+
+expect 0 '' xs write /a/b one /a/c 'two words'
+expect 0 'one' xs read /a/b
+expect 0 '/a/b: one
+/a/c: two words' xs read -p /a/b /a/c
+expect 1 '' xs read /a/none
+expect 0 'b
+c' xs list /a
+expect 0 '/a/b
+/a/c' xs list -p /a
+expect 0 'b = "one"
+c = "two words"' xs ls /a
+expect 0 '/a/b = "one"   (n0)
+/a/c = "two words"   (n0)' xs ls -fp /a
+expect 0 '' xs chmod /a/b n0 r5 b7
+expect 0 'b = "one"   (n0,r5,b7)
+c = "two words"   (n0)' xs ls -p /a
+expect 1 '' xs chmod /a/b q5
+expect 0 '' xs chmod -r /a r0
+expect 0 '/a/b = "one"   (r0)
+/a/c = "two words"   (r0)' xs ls -f -p /a
+expect 0 '' xs exists /a /a/b
+expect 1 '' xs exists /a /a/none
+expect 0 '' xs write /esc "$(printf 'tab\there\001')"
+expect 0 'tab\there\001' xs read /esc
+expect 0 '' xs write /deep/er/still x
+expect 0 '' xs rm -t /deep/er/still
+expect 1 '' xs exists /deep
+expect 1 '' xs rm /none/at/all
+expect 0 'OK' xs control check
+expect 2 '' xs write /a
+expect 2 '' xs nonsense
+expect 2 '' xs ls -x
+expect 0 '/a/b' timeout 10 "$build/xenstored/xenstore-watch" -n 1 /a/b
+expect 0 'one' "$build/xenstored/xenstore-read" /a/b
+expect 0 '' "$build/xenstored/xen-init-dom0"
+expect 0 '' xs write /local/domain/0/name other
+expect 0 '' "$build/xenstored/xen-init-dom0"
+expect 0 'other' xs read /local/domain/0/name
+expect 0 'Pool-0' xs read /local/pool/0/name
+expect 1 '' "$build/xenstored/xenstored" -D
+expect 2 '' "$build/xenstored/xenstored" -Q nothing=3
+expect 0 'other' xs read /local/domain/0/name
+
+kill "$daemon"
+wait "$daemon" || { echo "FAILED: the daemon's exit status is $?"; failed=1; }
+daemon=
+[ ! -e "$dir/pid" ] || { echo "FAILED: the pid file is left behind"; failed=1; }
+[ $failed = 0 ] && echo "all passed"
+exit $failed

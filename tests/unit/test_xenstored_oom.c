@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XSA-414, XSA-415, XSA-421: whichever allocation of an operation fails, the tree and the books stay
+ * as they were or become what was asked for, and the daemon goes on. Linked with malloc() and
+ * friends wrapped; the n-th call from here on fails.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "tests/unit/xs_fake.h"
+
+static long until_failure = -1; /* calls that still succeed; below 0: all do */
+static bool failed;
+
+static bool fails_now(void)
+{
+    if (until_failure < 0 || until_failure-- > 0)
+        return false;
+    failed = true;
+    return true;
+}
+
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__real_calloc(size_t n, size_t m);
+void *__wrap_calloc(size_t n, size_t m);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+    return fails_now() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t m)
+{
+    return fails_now() ? NULL : __real_calloc(n, m);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return fails_now() ? NULL : __real_realloc(p, n);
+}
+
+struct world {
+    struct fake f;
+    struct fake_client *c;
+    struct fake_msg m;
+    uint32_t tx;
+};
+
+#define S(text) text, sizeof(text)
+
+static uint32_t talk(struct world *w, uint32_t type, uint32_t tx, const char *data, size_t len)
+{
+    return fake_talk(&w->f, w->c, 0, type, tx, data, len, &w->m);
+}
+
+/* What is there before each attempt: nodes of two owners, a watch, a transaction begun. */
+static void prepare(struct world *w, bool transaction, bool conflict_free_change)
+{
+    memset(w, 0, sizeof(*w));
+    fake_init(&w->f);
+    w->c = fake_connect(&w->f);
+    fake_domain_up(&w->f, 1);
+    talk(w, XS_WRITE, 0, S("/a/b/c\0old"));
+    talk(w, XS_WRITE, 0, S("/a/d\0old"));
+    talk(w, XS_SET_PERMS, 0, S("/a/d\0n1"));
+    talk(w, XS_WATCH, 0, S("/a\0tok"));
+    if (!transaction)
+        return;
+    talk(w, XS_TRANSACTION_START, 0, S(""));
+    w->tx = (uint32_t)atoi(w->m.body);
+    talk(w, XS_READ, w->tx, S("/a/b"));
+    talk(w, XS_WRITE, w->tx, S("/a/b/c\0new"));
+    talk(w, XS_WRITE, w->tx, S("/x/y/z\0new"));
+    talk(w, XS_RM, w->tx, S("/a/d"));
+    if (conflict_free_change)
+        talk(w, XS_WRITE, 0, S("/elsewhere\0x"));
+}
+
+struct count {
+    int nodes;
+    int64_t bytes;
+};
+
+static int count(void *arg, const char *path, const struct node *n, bool *skip)
+{
+    struct count *c = arg;
+    uint16_t owner = perms_owner(n->perms);
+
+    assert_in_range(owner, 0, 3);
+    c[owner].nodes++;
+    c[owner].bytes += (int64_t)node_bytes(n);
+    return 0;
+}
+
+static void assert_books(struct world *w)
+{
+    struct count c[4] = { { 0 } };
+
+    assert_int_equal(tree_walk(&w->f.s.tree, "/", count, c), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(c[i].nodes, w->f.s.books.flat[i].nodes);
+        assert_int_equal(c[i].bytes, w->f.s.books.flat[i].bytes);
+    }
+}
+
+static bool there(struct world *w, const char *path)
+{
+    return tree_find(&w->f.s.tree, path) != NULL;
+}
+
+/* All or nothing. */
+static void assert_atomic(struct world *w, bool transaction)
+{
+    if (!transaction)
+        return;
+    const struct node *c = tree_find(&w->f.s.tree, "/a/b/c");
+    bool new = !memcmp(node_value(c), "new", 3);
+    assert_int_equal(there(w, "/x/y/z"), new);
+    assert_int_equal(there(w, "/a/d"), !new);
+}
+
+static void attempt(uint32_t type, bool in_tx, const char *data, size_t len, bool transaction,
+                    bool change)
+{
+    static struct world w;
+    bool went_wrong = true;
+    long n;
+
+    for (n = 0; went_wrong; n++) {
+        prepare(&w, transaction, change);
+        failed = false;
+        until_failure = n;
+        uint32_t got = talk(&w, type, in_tx ? w.tx : 0, data, len);
+        until_failure = -1;
+        went_wrong = failed;
+        assert_true(got == type || got == XS_ERROR || (got == XS_INVALID && !w.c->conn));
+        assert_books(&w);
+        assert_atomic(&w, transaction && type == XS_TRANSACTION_END);
+        fake_disconnect(&w.f, w.c);
+        /* Whatever happened, the next client is served. */
+        w.c = fake_connect(&w.f);
+        assert_int_equal(talk(&w, XS_WRITE, 0, S("/after\0x")), XS_WRITE);
+        assert_int_equal(talk(&w, XS_RM, 0, S("/a")), XS_RM);
+        assert_books(&w);
+        fake_disconnect(&w.f, w.c);
+        fake_free(&w.f);
+        assert_true(n < 1000);
+    }
+    assert_true(n > 1); /* there was something to fail: the reply at least */
+}
+
+static void test_single(void **state)
+{
+    attempt(XS_WRITE, false, S("/p/q/r/s/t\0value"), false, false);
+    attempt(XS_WRITE, false, S("/a/b/c\0longer value"), false, false);
+    attempt(XS_MKDIR, false, S("/a/b/e/f"), false, false);
+    attempt(XS_RM, false, S("/a"), false, false);
+    attempt(XS_SET_PERMS, false, S("/a/b\0n1\0r2"), false, false);
+    attempt(XS_DIRECTORY, false, S("/a"), false, false);
+    attempt(XS_READ, false, S("/a/b/c"), false, false);
+    attempt(XS_WATCH, false, S("/a/b\0t"), false, false);
+    attempt(XS_TRANSACTION_START, false, S(""), false, false);
+    attempt(XS_INTRODUCE, false, S("1\0" "1\0" "7"), false, false);
+    attempt(XS_CONTROL, false, S("check"), false, false);
+}
+
+/* With the snapshots of a transaction alive every edit copies. */
+static void test_beside_transaction(void **state)
+{
+    attempt(XS_WRITE, false, S("/p/q/r/s/t\0value"), true, false);
+    attempt(XS_RM, false, S("/a/b"), true, false);
+    attempt(XS_SET_PERMS, false, S("/a/b\0n1\0r2"), true, false);
+}
+
+static void test_in_transaction(void **state)
+{
+    attempt(XS_WRITE, true, S("/p/q/r/s/t\0value"), true, false);
+    attempt(XS_RM, true, S("/a/b"), true, false);
+    attempt(XS_SET_PERMS, true, S("/a/b\0n1\0r2"), true, false);
+}
+
+static void test_commit(void **state)
+{
+    attempt(XS_TRANSACTION_END, true, S("T"), true, false);
+    attempt(XS_TRANSACTION_END, true, S("T"), true, true);
+    attempt(XS_TRANSACTION_END, true, S("F"), true, true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_single), cmocka_unit_test(test_beside_transaction),
+        cmocka_unit_test(test_in_transaction), cmocka_unit_test(test_commit),
+    };
+
+    kr_log_init("test", KR_ERR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
