@@ -193,6 +193,10 @@ static void do_init(struct vcpu *v)
 {
     struct engine_state s;
 
+    /* As on Xen: what has not been started since its last reset is reset already. */
+    if (!atomic_exchange(&v->initialised, v->id == 0)) {
+        return;
+    }
     state_reset(&s);
     s.tsc_offset = v->tsc_offset;
     v->m->ops->set_state(v->ev, &s);
@@ -209,9 +213,13 @@ static void do_init(struct vcpu *v)
 static void do_sipi(struct vcpu *v)
 {
     struct engine_state s;
+    uint32_t vector = atomic_load(&v->upcall_vector);
 
-    if (atomic_load(&v->online)) {
+    if (atomic_load(&v->initialised)) {
         return;
+    }
+    if (vector && event_upcall_pending(v)) {
+        lapic_post(v, (uint8_t)vector);     /* an INIT may have lost it */
     }
     state_sipi(&s, (uint8_t)atomic_load(&v->sipi_vector));
     s.tsc_offset = v->tsc_offset;
