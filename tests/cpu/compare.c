@@ -180,10 +180,17 @@ static void compare_fx(const struct cpu_case *c, uint8_t *n, const uint8_t *g)
 }
 
 /* Far and interrupt returns: AMD reads all of the stack frame, and the outer stack pointer, before
- * it looks at the selector, Intel the other way round. */
+ * it looks at the selector, Intel the other way round. So does a
+ * far call's order of pushes. */
 static bool far_return(const struct info *i)
 {
     return i->insn.meta.category == ZYDIS_CATEGORY_RET &&
+           i->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+}
+
+static bool far_call(const struct info *i)
+{
+    return i->insn.meta.category == ZYDIS_CATEGORY_CALL &&
            i->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
 }
 
@@ -272,15 +279,21 @@ unsigned compare(const struct cpu_case *c, struct cpu_outcome *n, const struct c
     memset(&i, 0, sizeof(i));
     if (decode(c, &i) && n->vector != 6)
         flag_mask = ~(uint64_t)undefined_flags(c, &i);
-    bool any_page = n->vector == 14 && g->vector == 14 && IN(i.insn.mnemonic, long_operands);
+    bool any_page = is_fault(n->vector) && is_fault(g->vector) &&
+                    (IN(i.insn.mnemonic, long_operands) || far_call(&i));
     /* Linux reports faults in its own half as if a page were there, for every process the same. */
     if (n->vector == 14 && n->cr2 >> 47 && n->error & 1)
         n->error = (n->error & ~1u) | (g->error & 1);
     if (empty_mask(c, &i) && n->vector != g->vector)
         return 0;
     if (far_return(&i) && is_fault(n->vector) && is_fault(g->vector))
-        any_page = true, n->vector = g->vector, n->error = g->error, n->cr2 = g->cr2;
-    if (n->vector != g->vector || (!any_page && (n->error != g->error || n->cr2 != g->cr2)))
+        any_page = true;
+    if (any_page) {
+        n->vector = g->vector;
+        n->error = g->error;
+        n->cr2 = g->cr2;
+    }
+    if (n->vector != g->vector || n->error != g->error || n->cr2 != g->cr2)
         differ("fault    host %u(%x) cr2 %" PRIx64 "  soft %u(%x) cr2 %" PRIx64, n->vector,
                n->error, n->cr2, g->vector, g->error, g->cr2);
     if (n->vector != g->vector && (n->vector >= VEC_HANG || g->vector >= VEC_HANG))
