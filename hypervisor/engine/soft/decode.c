@@ -21,6 +21,12 @@ static void op_too_long(struct soft_vcpu *v, const struct soft_op *op)
     soft_raise_err(v, op, SOFT_GP, 0);
 }
 
+/* A link slot is no op; a handler that ends in SOFT_NEXT where it must not would land here. */
+static void op_past_end(struct soft_vcpu *v, const struct soft_op *op)
+{
+    soft_fail(v, NULL, "a block ran past its end");
+}
+
 uint8_t soft_reg(const struct soft_insn *in, unsigned n)
 {
     ZydisRegister r = in->o[n].reg.value;
@@ -245,8 +251,8 @@ static void make_op(struct soft_insn *in, struct soft_op *op)
         int64_t off = in->o[0].imm.value.s + op->ip + op->len;
         in->big_rel = off != (int32_t)off;
     }
-    sel = selector(in);
-    if (!sel)
+    sel = in->i.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ? NULL : selector(in);
+    if (in->i.encoding != ZYDIS_INSTRUCTION_ENCODING_XOP && !sel)
         sel = selector_by_kind(in);
     if (sel)
         fn = sel(in, op);
@@ -280,6 +286,7 @@ static void fill_link(struct soft_link *l, const struct soft_insn *in, unsigned 
     int64_t taken = 0;
 
     memset(l, 0, sizeof(*l));
+    l->fn = op_past_end;
     l->nr_insns = (uint8_t)nr_insns;
     l->fall_off = (uint16_t)end_off;
     if (page_off + end_off < SOFT_PAGE_SIZE)

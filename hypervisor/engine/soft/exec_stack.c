@@ -51,7 +51,7 @@ SOFT_FN(pop64_r)
 
 SOFT_FN(leave64_slow)
 {
-    uint64_t bp = R64(SOFT_G(5)), x = soft_ld64(v, op, bp);
+    uint64_t bp = R64(SOFT_G(5)), x = soft_ld_slow(v, op, soft_stack_va(v, op, bp, 8, false), 8);
 
     R64(SOFT_G(4)) = bp + 8;
     R64(SOFT_G(5)) = x;

@@ -29,10 +29,10 @@ SOFT_FN(cli)
 SOFT_FN(sti)
 {
     check_iopl(v, op);
-    if (v->rflags & FL_IF)
-        SOFT_NEXT;
-    v->rflags |= FL_IF;
-    v->sti_shadow = true;
+    if (!(v->rflags & FL_IF)) {
+        v->rflags |= FL_IF;
+        v->sti_shadow = true;
+    }
     SOFT_SYNC(v, op);
 }
 

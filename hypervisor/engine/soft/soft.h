@@ -123,7 +123,7 @@ enum soft_mode {
  * instructions it holds (fused ones count as two).
  */
 struct soft_link {
-    soft_fn fn;                    /* unused; keeps the layout of an op */
+    soft_fn fn;                    /* never called unless a handler is wrong */
     struct soft_block *taken, *fall;   /* successors in the same page, once known */
     int32_t taken_off;             /* taken branch: new block RIP - this block's RIP */
     uint16_t fall_off;             /* not taken, or falling off the end */
