@@ -47,6 +47,7 @@ int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *config, uint32_
     cr->config = config;
     cr->domid = LX_NO_DOMID;
     cr->domid_out = domid;
+    cr->creation.fd = -1;
     cr->report_console = console_how != NULL;
     if (console_how)
         cr->console_how = *console_how;
@@ -57,6 +58,7 @@ int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *config, uint32_
     libxl_domain_config_init(&cr->as_given);
     libxl_domain_config_dispose(&cr->as_given);
     libxl_domain_config_copy(ctx, &cr->as_given, config);
+    lx_creation_reap(gc);
     rc = lx_config_setdefault(gc, config);
     if (!rc)
         rc = check_name_free(gc, config->c_info.name);
@@ -139,9 +141,13 @@ static uint32_t daemon_domid(struct lx_gc *gc, const char *daemon)
 static int make_domain(struct lx_gc *gc, struct lx_create *cr)
 {
     struct xen_domctl_createdomain c;
+    int rc;
 
     if (!lx_xs(gc)) /* before there is a domain to take back */
         return ERROR_FAIL;
+    rc = lx_creation_begin(gc, &cr->config->c_info.uuid, &cr->creation);
+    if (rc)
+        return rc;
     fill_in_createdomain(cr->config, &c);
     LX_LOG(DETAIL, "passthrough: %s",
            libxl_passthrough_to_string(cr->config->c_info.passthrough));
@@ -150,6 +156,9 @@ static int make_domain(struct lx_gc *gc, struct lx_create *cr)
         return errno == ENOMEM ? ERROR_NOMEM : ERROR_FAIL;
     }
     cr->ao->domid = cr->domid;
+    rc = lx_creation_domid(gc, &cr->creation, cr->domid);
+    if (rc)
+        return rc;
     cr->path = lx_dom_path(gc, cr->domid);
     cr->libxl_path = lx_libxl_path(gc, cr->domid);
     cr->uuid = lx_sprintf(gc, LIBXL_UUID_FMT, LIBXL_UUID_BYTES(cr->config->c_info.uuid));
@@ -243,6 +252,7 @@ static void finish(struct lx_egc *egc, struct lx_create *cr, int rc)
             lx_xs_rm(gc, XBT_NULL, cr->vm_path);
         cr->domid = LX_NO_DOMID;
     }
+    lx_creation_end(&cr->creation);
     *cr->domid_out = cr->domid;
     libxl_domain_config_dispose(&cr->as_given);
     lx_ao_complete(egc, cr->ao, rc);

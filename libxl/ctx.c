@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "libxl/domain.h"
 #include "libxl/event.h"
 
 void lx_lock(libxl_ctx *ctx)
@@ -69,6 +70,8 @@ int libxl_ctx_alloc(libxl_ctx **pctx, int version, unsigned flags, xentoollog_lo
         return ERROR_FAIL;
     }
     *pctx = ctx;
+    LX_GC(ctx);
+    lx_creation_reap(gc);
     return 0;
 }
 

@@ -23,6 +23,20 @@ libxl_domain_type lx_domain_type(struct lx_gc *gc, uint32_t domid);
 /* Complains, with ERROR_INVAL, about a name that cannot be a domain's. */
 int lx_check_name(struct lx_gc *gc, const char *name);
 
+/* ---- half-made domains; creating.c */
+
+/* The mark of a creation that is under way. fd -1: none. */
+struct lx_creation {
+    int fd;
+    const char *path;
+};
+
+int lx_creation_begin(struct lx_gc *gc, const libxl_uuid *uuid, struct lx_creation *c);
+int lx_creation_domid(struct lx_gc *gc, struct lx_creation *c, uint32_t domid);
+void lx_creation_end(struct lx_creation *c);
+/* Removes the domains of creations whose program has died. */
+void lx_creation_reap(struct lx_gc *gc);
+
 /* ---- creating; create.c drives */
 
 struct lx_create {
@@ -32,6 +46,7 @@ struct lx_create {
     libxl_asyncprogress_how console_how;
     bool report_console;
     uint32_t *domid_out;
+    struct lx_creation creation;
 
     uint32_t domid;                   /* LX_NO_DOMID until there is one */
     const char *uuid, *path, *vm_path, *libxl_path;

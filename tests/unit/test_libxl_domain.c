@@ -270,6 +270,59 @@ static void test_no_console(void **state)
     libxl_domain_config_dispose(&c);
 }
 
+/* A program that is killed while its domain waits for a console. */
+static void test_killed_half_way(void **state)
+{
+    char *before = fake_store_dump(), *after;
+    libxl_asyncop_how how = { .callback = NULL };
+    struct fake_domain half;
+    libxl_domain_config c;
+    libxl_ctx *other;
+    uint32_t domid;
+    int status;
+    pid_t pid;
+
+    fake.tty_appears = false;
+    make_config(&c, "pvh1");
+    assert_int_equal(libxl_domain_create_new(ctx, &c, &domid, &how, NULL), 0);
+    half = fake.dom[1];
+    /* it is alive: nobody touches what it makes */
+    pid = fork();
+    if (!pid) {
+        if (libxl_ctx_alloc(&other, LIBXL_VERSION, 0, &fake_logger) || !fake.dom[1].exists)
+            _exit(1);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(files_left() > 1);
+
+    /* it dies: its locks go, as closing its files does here */
+    for (int fd = 3; fd < 64; fd++) {
+        char link[64], target[256];
+        ssize_t n;
+
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, target, sizeof(target) - 1);
+        target[n > 0 ? n : 0] = 0;
+        if (strstr(target, "/creating."))
+            close(fd);
+    }
+    assert_int_equal(libxl_ctx_alloc(&other, LIBXL_VERSION, 0, &fake_logger), 0);
+    assert_false(fake.dom[1].exists);
+    assert_int_equal(files_left(), 0);
+    after = fake_store_dump();
+    assert_string_equal(before, after);
+    libxl_ctx_free(other);
+
+    /* the dead program's own end, so that nothing leaks: its domain is gone already */
+    fake.dom[1] = half;
+    libxl_ao_abort(ctx, &how);
+    libxl_domain_config_dispose(&c);
+    free(before);
+    free(after);
+}
+
 struct progress {
     int console, done, rc;
 };
@@ -720,7 +773,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_store_as_captured),   T(test_every_failure_cleans_up),
-        T(test_no_console),          T(test_callbacks),
+        T(test_no_console),          T(test_killed_half_way),
+        T(test_callbacks),
         T(test_refusals),            T(test_builder_causes_are_told),
         T(test_config_kept_and_merged), T(test_preserve),
         T(test_userdata),            T(test_death_events),
