@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "hypervisor/core/domain.h"
@@ -26,6 +27,9 @@ void console_put(struct core *core, const char *text, size_t len)
     }
     if (r->prod - r->cons > KR_CON_RING_SIZE) {
         r->cons = r->prod - KR_CON_RING_SIZE;
+    }
+    if (core->console_log >= 0 && write(core->console_log, text, len) < 0) {
+        kr_log_once(KR_WARN, "cannot write the console log: %s", strerror(errno));
     }
     evtchn_raise_virq(core, VIRQ_CON_RING);
 }

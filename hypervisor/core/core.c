@@ -27,7 +27,7 @@ struct core *core_new(sd_event *event)
         return NULL;
     }
     core->event = sd_event_ref(event);
-    core->listen_fd = -1;
+    core->listen_fd = core->console_log = -1;
     core->uid = geteuid();
     core->domain_program = KR_PKGLIBEXECDIR "/krypton-domain";
     core->spawn = domproc_spawn;
@@ -64,6 +64,9 @@ void core_free(struct core *core)
     sd_event_source_disable_unref(core->listen_src);
     if (core->listen_fd >= 0) {
         close(core->listen_fd);
+    }
+    if (core->console_log >= 0) {
+        close(core->console_log);
     }
     sd_event_unref(core->event);
     free(core);

@@ -120,7 +120,7 @@ struct core {
 
     struct host_info host;
     struct con_ring con;
-    bool con_virq_pending;
+    int console_log;             /* a file that gets what the ring gets, or -1 */
     uint32_t credit2_ratelimit_us;
     struct enosys_count enosys[KR_MAX_ENOSYS];
     unsigned nr_enosys;

@@ -19,7 +19,8 @@
 #include "hypervisor/core/hypercall.h"
 
 #define PAGE 4096ull
-#define PORTS_PER_SLICE 1024
+#define PORTS_PER_SLICE 256
+#define FREED_PER_SLICE 4096    /* pages */
 
 struct domain *domain_find(struct core *core, domid_t domid)
 {
@@ -123,8 +124,9 @@ static int new_memfd(const char *what, domid_t domid, uint64_t size)
 
     snprintf(name, sizeof(name), "krypton-dom%u-%s", domid, what);
     fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd >= 0 && size && (ftruncate(fd, (off_t)size) < 0 ||
-                            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)) {
+    /* Sealed: nobody with a descriptor can cut it under somebody else's map (SIGBUS). */
+    if (fd >= 0 && (ftruncate(fd, (off_t)size) < 0 ||
+                    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)) {
         close(fd);
         fd = -1;
     }
@@ -161,7 +163,7 @@ static int make_memory(struct domain *d)
     if (d->control) {
         return 0;
     }
-    d->ram_fd = new_memfd("ram", d->domid, 0);
+    d->ram_fd = new_memfd("ram", d->domid, P2M_MAX_GFN * PAGE);
     d->state_fd = new_memfd("state", d->domid, sizeof(*d->state));
     if (d->ram_fd < 0 || d->state_fd < 0 || map_shared(d->state_fd, sizeof(*d->state), &state) < 0) {
         return -ENOMEM;
@@ -499,6 +501,22 @@ static void bury(struct domain *d)
     domain_put(d);
 }
 
+/*
+ * The RAM of a process that ended long ago is ours alone to free, which takes time. True when done.
+ * (Otherwise our descriptor went before the process did, and its end freed the memory.)
+ */
+static bool free_ram_some(struct domain *d)
+{
+    uint64_t n = d->p2m.ram_top < FREED_PER_SLICE ? d->p2m.ram_top : FREED_PER_SLICE;
+
+    if (d->ram_fd < 0 || !n) {
+        return true;
+    }
+    d->p2m.ram_top -= n;
+    return fallocate(d->ram_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     (off_t)(d->p2m.ram_top * PAGE), (off_t)(n * PAGE)) < 0 || !d->p2m.ram_top;
+}
+
 static int on_reap(sd_event_source *s, void *opaque)
 {
     struct domain *d = opaque;
@@ -508,7 +526,7 @@ static int on_reap(sd_event_source *s, void *opaque)
         sd_event_source_set_enabled(s, SD_EVENT_OFF);
         return 0;
     }
-    if (!evtchn_close_some(d, PORTS_PER_SLICE)) {
+    if (!evtchn_close_some(d, PORTS_PER_SLICE) || !free_ram_some(d)) {
         return 0;
     }
     domproc_free(d);
@@ -531,6 +549,10 @@ int domain_kill(struct domain *d)
     d->dying = true;
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
         hypercall_cancel(&d->vcpu[i]->hc);
+    }
+    if (!d->proc_gone) {
+        close_fd(&d->ram_fd);
+        close_fd(&d->ram_ro_fd);
     }
     domproc_kill(d, "destroyed");
     domain_wake_waiters(d);

@@ -507,7 +507,7 @@ int domproc_start(struct domain *d)
     struct kl_setup m = {
         .version = KL_VERSION, .domid = d->domid, .max_vcpus = d->max_vcpus,
         .emulation_flags = d->config.arch.emulation_flags, .gpa_limit = 1ull << KR_GPA_BITS,
-        .ram_pages = d->p2m.ram_pages, .xen_pages = KL_XEN_PAGES, .tsc_khz = core->tsc_khz,
+        .ram_pages = P2M_MAX_GFN, .xen_pages = KL_XEN_PAGES, .tsc_khz = core->tsc_khz,
     };
     int fds[3] = { d->ram_fd, d->xen_fd, d->state_fd };
 

@@ -14,7 +14,7 @@
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/hypercall.h"
 
-#define RESET_PORTS_PER_SLICE 1024
+#define RESET_PORTS_PER_SLICE 256
 
 /* VIRQs that are raised for a domain as a whole, on vCPU 0 ("G." in xen.h); the others are per vCPU. */
 #define GLOBAL_VIRQS (1u << VIRQ_CONSOLE | 1u << VIRQ_DOM_EXC | 1u << VIRQ_TBUF |            \

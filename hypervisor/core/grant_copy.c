@@ -10,7 +10,7 @@
 #include "hypervisor/core/hypercall.h"
 
 #define PAGE 4096u
-#define COPIES_PER_SLICE 256
+#define COPIES_PER_SLICE 128
 
 /* One side of a copy, taken. */
 struct side {

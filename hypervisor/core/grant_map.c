@@ -213,7 +213,7 @@ static int make_share_memory(struct gnt_share *s)
 
     s->fd = memfd_create("krypton-share", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (s->fd < 0 || ftruncate(s->fd, (off_t)s->nr * PAGE) < 0 ||
-        fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
+        fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
         return -ENOMEM;
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);

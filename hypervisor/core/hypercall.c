@@ -136,12 +136,9 @@ static int on_again(sd_event_source *s, void *opaque)
 
 static long schedule_again(struct hcall *hc)
 {
-    if (!hc->again) {
-        if (sd_event_add_defer(hc->core->event, &hc->again, on_again, hc) < 0) {
-            return -ENOMEM;
-        }
-        /* After I/O of equal urgency, so that one long call does not delay the short ones. */
-        sd_event_source_set_priority(hc->again, SD_EVENT_PRIORITY_NORMAL + 10);
+    /* Of the same priority as all I/O: neither starves the other. */
+    if (!hc->again && sd_event_add_defer(hc->core->event, &hc->again, on_again, hc) < 0) {
+        return -ENOMEM;
     }
     sd_event_source_set_enabled(hc->again, SD_EVENT_ONESHOT);
     return HC_AGAIN;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,13 +26,14 @@
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/version.h"
 
-struct options { enum kr_log_level level; const char *domain_program; };
+struct options { enum kr_log_level level; const char *domain_program, *console_log; };
 
 static const char usage[] =
     "Usage: kryptond [OPTION]...\n"
     "The Krypton core: runs Xen domains without a hypervisor underneath. Stays in the foreground.\n\n"
-    "  -v, --verbose               log more; twice: everything\n"
+    "  -v, --verbose               log everything\n"
     "      --domain-program=PATH   the program that runs a domain (also $KRYPTON_DOMAIN_PROGRAM)\n"
+    "      --console-log=FILE      append the hypervisor console (xl dmesg) to a file\n"
     "  -h, --help                  this text\n"
     "  -V, --version               the version\n";
 
@@ -40,6 +42,7 @@ static int parse(int argc, char **argv, struct options *o)
     static const struct option longopts[] = {
         { "verbose", no_argument, NULL, 'v' },
         { "domain-program", required_argument, NULL, 'p' },
+        { "console-log", required_argument, NULL, 'c' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
         { NULL, 0, NULL, 0 },
@@ -53,6 +56,9 @@ static int parse(int argc, char **argv, struct options *o)
             break;
         case 'p':
             o->domain_program = optarg;
+            break;
+        case 'c':
+            o->console_log = optarg;
             break;
         case 'h':
             fputs(usage, stdout);
@@ -207,6 +213,13 @@ static int serve(const struct options *o)
     if (o->domain_program) {
         core->domain_program = o->domain_program;
     }
+    if (o->console_log) {
+        core->console_log = open(o->console_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+        if (core->console_log < 0) {
+            kr_log(KR_ERR, "cannot open %s: %s", o->console_log, strerror(errno));
+            goto out;
+        }
+    }
     console_printf(core, "Krypton %s, the Xen %d.%d ABI; %llu MiB, of these %llu for guests",
                    KR_CORE_VERSION, KR_XEN_MAJOR, KR_XEN_MINOR,
                    (unsigned long long)core->host.total_pages / 256,
@@ -244,6 +257,7 @@ int main(int argc, char **argv)
         return 1;
     }
     kr_log_init("kryptond", o.level);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     raise_limits();
     return serve(&o);
 }

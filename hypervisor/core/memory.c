@@ -11,8 +11,10 @@
 #include "hypervisor/core/hypercall.h"
 
 #define PAGE 4096u
+/* What one turn may take: about a millisecond. Freeing is dearer than giving. */
 #define PAGES_PER_SLICE 65536u
-#define EXTENTS_PER_SLICE 4096u
+#define POPULATES_PER_SLICE 2048u
+#define REMOVALS_PER_SLICE 256u
 #define GUEST_MAX_ORDER 9        /* Xen's CONFIG_DOMU_MAX_ORDER */
 #define CONTROL_MAX_ORDER 18     /* 1 GiB */
 #define MEMOP_SHIFT 6
@@ -78,18 +80,6 @@ static int populate_one(struct domain *d, uint64_t gfn, uint64_t pages)
     return rc;
 }
 
-static int remove_one(struct domain *d, uint64_t gfn, uint64_t pages)
-{
-    for (uint64_t i = 0; i < pages; i++) {
-        int rc = p2m_remove(d, gfn + i);
-
-        if (rc) {
-            return rc;
-        }
-    }
-    return 0;
-}
-
 /* populate_physmap and decrease_reservation: the number of extents done, as far as it went. */
 static long op_reservation(struct hcall *hc, bool populate)
 {
@@ -122,14 +112,14 @@ static long op_reservation(struct hcall *hc, bool populate)
     for (unsigned n = 0; hc->progress < r.nr; n++, hc->progress++) {
         uint64_t gfn;
 
-        if (n == EXTENTS_PER_SLICE || (n && budget < pages)) {
+        if (n == (populate ? POPULATES_PER_SLICE : REMOVALS_PER_SLICE) || (n && budget < pages)) {
             return HC_AGAIN;
         }
         budget -= budget < pages ? budget : pages;
         if (read_gfn(hc, r.list, hc->progress, &gfn)) {
             return hc->progress ? (long)hc->progress : -EFAULT;
         }
-        if (populate ? populate_one(d, gfn, pages) : remove_one(d, gfn, pages)) {
+        if (populate ? populate_one(d, gfn, pages) : p2m_remove_range(d, gfn, pages)) {
             break;
         }
     }
@@ -185,7 +175,7 @@ static long op_exchange(struct hcall *hc)
             if (!rc && p2m_lookup(d, gfn).type != P2M_RAM) {
                 rc = -EINVAL;
             }
-            rc = rc ? rc : remove_one(d, gfn, 1ull << x.in.extent_order);
+            rc = rc ? rc : p2m_remove_range(d, gfn, 1ull << x.in.extent_order);
         }
         rc = rc ? rc : read_gfn(hc, (uint64_t)(uintptr_t)x.out.extent_start.p, o, &gfn);
         rc = rc ? rc : populate_one(d, gfn, 1ull << x.out.extent_order);

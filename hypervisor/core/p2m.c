@@ -22,7 +22,7 @@
 
 /*
  * A frame gets the RAM page of its own number up to here beyond the domain's maximum, so that the hole
- * below 4 GiB costs nothing; frames further up take the lowest free page. This bounds the memfd.
+ * below 4 GiB costs nothing; frames further up take the lowest free page.
  */
 #define IDENTITY_SLACK (1ull << 20)
 
@@ -142,20 +142,6 @@ static uint64_t choose_page(struct domain *d, uint64_t gfn)
     return page;
 }
 
-static int grow_ram(struct domain *d, uint64_t pages)
-{
-    /* In steps, so that a builder's many small extents do not each cost a call. */
-    pages = (pages + 511) & ~511ull;
-    if (pages <= d->p2m.ram_pages) {
-        return 0;
-    }
-    if (ftruncate(d->ram_fd, (off_t)(pages * PAGE)) < 0) {
-        return -ENOMEM;
-    }
-    d->p2m.ram_pages = pages;
-    return 0;
-}
-
 /* What the process must be told; adjacent runs of one kind grow together. */
 static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
 {
@@ -238,40 +224,56 @@ void p2m_flush_all(struct core *core)
     }
 }
 
-static void free_page(struct domain *d, uint64_t page)
+static void free_pages(struct domain *d, uint64_t page, uint64_t nr)
 {
     struct p2m *p = &d->p2m;
 
-    mark_page(p, page, false);
+    for (uint64_t i = 0; i < nr; i++) {
+        mark_page(p, page + i, false);
+    }
     if (page < p->next_free) {
         p->next_free = page;
     }
-    if (fallocate(d->ram_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(page * PAGE), PAGE)) {
+    if (fallocate(d->ram_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(page * PAGE),
+                  (off_t)(nr * PAGE))) {
         kr_log_once(KR_WARN, "cannot free guest memory: errno %d", errno);
     }
-    domain_account(d, -1);
+    domain_account(d, -(int64_t)nr);
 }
 
-int p2m_remove(struct domain *d, uint64_t gfn)
+int p2m_remove_range(struct domain *d, uint64_t gfn, uint64_t nr)
 {
-    struct p2m_entry e = p2m_lookup(d, gfn);
+    while (nr) {
+        struct p2m_entry e = p2m_lookup(d, gfn);
+        uint64_t run;
 
-    if (e.type == P2M_NONE) {
-        return -EINVAL;
-    }
-    set(d, gfn, P2M_NONE, 0);
-    gather_unmap(d, gfn);
-    if (e.type == P2M_XEN) {
-        d->p2m.xen_gfn[e.page] = 0;
-    } else {
-        free_page(d, e.page);
+        if (e.type == P2M_NONE) {
+            return -EINVAL;
+        }
+        run = e.type == P2M_XEN ? 1 : p2m_run(d, gfn, nr);
+        for (uint64_t i = 0; i < run; i++) {
+            set(d, gfn + i, P2M_NONE, 0);
+        }
+        gather(d, KL_UNMAP, (struct kl_run_map){ .gfn = gfn, .nr = run });
+        if (e.type == P2M_XEN) {
+            d->p2m.xen_gfn[e.page] = 0;
+        } else {
+            free_pages(d, e.page, run);
+        }
+        gfn += run;
+        nr -= run;
     }
     return 0;
 }
 
+int p2m_remove(struct domain *d, uint64_t gfn)
+{
+    return p2m_remove_range(d, gfn, 1);
+}
+
 int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr)
 {
-    uint64_t done, page, top = 0;
+    uint64_t done, page;
     int rc;
 
     if (gfn >= P2M_MAX_GFN || nr > P2M_MAX_GFN - gfn) {
@@ -293,10 +295,9 @@ int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr)
             break;
         }
         mark_page(&d->p2m, page, true);
-        top = page + 1 > top ? page + 1 : top;
-    }
-    if (!rc) {
-        rc = grow_ram(d, top);
+        if (page >= d->p2m.ram_top) {
+            d->p2m.ram_top = page + 1;
+        }
     }
     if (rc) {
         /* Nothing was gathered yet: only our own books are to be put right. */

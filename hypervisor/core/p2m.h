@@ -2,8 +2,9 @@
 /*
  * A domain's p2m: guest frame number -> page of one of its memfds.
  *
- * RAM page numbers index the RAM memfd. A frame gets the page of its own number where that is free, so
- * that mappings stay long runs; the memfd is as long as its highest page. Each Xen-owned page
+ * RAM page numbers index the RAM memfd, which is sparse and sealed at its full length: nobody who has
+ * a descriptor can cut it under somebody else's map. A frame gets the page of its own number where
+ * that is free, so that mappings stay long runs. Each Xen-owned page
  * (shared_info, grant frames) appears at one frame at most, as in Xen.
  *
  * Changes are gathered and told to the domain's process as KL_MAP / KL_UNMAP when the present
@@ -30,7 +31,7 @@ struct p2m {
     uint32_t **leaf;             /* P2M_MAX_GFN / 512 pointers, reserved lazily; entry: type:4 | page:28 */
     uint64_t *used;              /* bitmap of RAM pages in use */
     uint64_t max_gfn_plus1;      /* highest frame ever mapped, plus one */
-    uint64_t ram_pages;          /* present length of the memfd */
+    uint64_t ram_top;            /* no page from here on was ever used */
     uint64_t next_free;          /* hint for the search of a free page */
     uint32_t *xen_gfn;           /* per Xen page: its frame + 1, or 0 */
 };
@@ -46,6 +47,8 @@ uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max);
 int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr);
 /* Frees a RAM frame or unhooks a Xen page. Returns 0, or -EINVAL if nothing is there. */
 int p2m_remove(struct domain *d, uint64_t gfn);
+/* The same for [gfn, gfn + nr), up to the first frame that has nothing: 0 or -EINVAL. */
+int p2m_remove_range(struct domain *d, uint64_t gfn, uint64_t nr);
 /* Puts Xen page `page` at gfn, moving it from where it was; RAM that was at gfn is freed. */
 int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page);
 /* Moves the RAM page at `from` to `to`; what was there is freed. */

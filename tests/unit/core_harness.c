@@ -175,11 +175,15 @@ static bool serve_procs(struct th *h)
         struct tp *p = &h->proc[i];
         int fds[KW_MAX_FDS];
         unsigned nr;
-        ssize_t n;
+        ssize_t n = -1;
 
         while (p->used && p->sock >= 0 && (n = recv_fds(p->sock, buf, sizeof(buf), fds, &nr)) > 0) {
             proc_message(p, buf, n, fds, nr);
             any = true;
+        }
+        if (p->sock >= 0 && n == 0) {    /* the core is done with this one */
+            close(p->sock);
+            p->sock = -1;
         }
     }
     return any;

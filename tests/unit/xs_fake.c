@@ -258,6 +258,8 @@ static bool ring_bytes(struct fake *f, uint16_t domid, void *out, size_t len)
     struct fake_domain *d = &f->dom[domid];
 
     for (size_t i = 0; i < len; i++) {
+        if (d->page->rsp_prod - d->rsp_cons > XENSTORE_RING_SIZE)
+            return false; /* someone has written over it */
         if (d->rsp_cons == d->page->rsp_prod) {
             d->page->rsp_cons = d->rsp_cons;
             fake_ring_kick(f, domid);
