@@ -73,6 +73,16 @@ static uint32_t tsc_mode(libxl_tsc_mode m)
     }
 }
 
+/* While it is built the domain may be filled up to its maximum, on demand or at once; then its
+ * balloon driver brings it down to the target, above which the limit keeps it from growing again. */
+static int set_limit(struct lx_gc *gc, uint32_t domid, uint64_t memkb)
+{
+    if (!xc_domain_setmaxmem(gc->ctx->xch, domid, memkb + LX_MAXMEM_SLACK_KB))
+        return 0;
+    LX_LOGED(ERROR, domid, "cannot set the domain's memory limit");
+    return ERROR_FAIL;
+}
+
 int lx_build_pre(struct lx_gc *gc, struct lx_create *cr)
 {
     const libxl_domain_build_info *b = &cr->config->b_info;
@@ -87,10 +97,9 @@ int lx_build_pre(struct lx_gc *gc, struct lx_create *cr)
     rc = set_affinity(gc, cr);
     if (rc)
         return rc;
-    if (xc_domain_setmaxmem(xch, d, b->target_memkb + LX_MAXMEM_SLACK_KB)) {
-        LX_LOGED(ERROR, d, "cannot set the domain's memory limit");
-        return ERROR_FAIL;
-    }
+    rc = set_limit(gc, d, b->max_memkb);
+    if (rc)
+        return rc;
     if (xc_domain_set_tsc_info(xch, d, tsc_mode(b->tsc_mode), 0, 0, 0)) {
         LX_LOGED(ERROR, d, "cannot set the domain's TSC mode");
         return ERROR_FAIL;
@@ -310,6 +319,8 @@ int lx_build(struct lx_gc *gc, struct lx_create *cr)
     rc = load(gc, cr, dom);
     if (!rc)
         rc = set_params(gc, cr);
+    if (!rc)
+        rc = set_limit(gc, cr->domid, cr->config->b_info.target_memkb);
     xc_dom_release(dom);
     return rc;
 }
