@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <systemd/sd-daemon.h>
@@ -188,6 +189,17 @@ static int serve(struct service *s, struct xs_handle *xs, const struct host *hos
     return err < 0 ? 1 : err;
 }
 
+/* Every client and guest costs descriptors; what we may have, we take. */
+static void raise_fd_limit(void)
+{
+    struct rlimit r;
+
+    if (!getrlimit(RLIMIT_NOFILE, &r)) {
+        r.rlim_cur = r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct options o;
@@ -203,6 +215,7 @@ int main(int argc, char **argv)
     kr_log_init("xenconsoled", o.verbose ? KR_DEBUG : KR_INFO);
     if (prepare_logs(&o))
         return 1;
+    raise_fd_limit();
     err = host_real_open(&s.real, &host, false, &what);
     if (err) {
         kr_log(KR_ERR, "no hypervisor: cannot open its %s: %s; is kryptond running?", what,

@@ -3,6 +3,7 @@
 #include "xenstored/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -24,6 +25,7 @@ struct loop {
     sd_event_source *settle;    /* runs once after a store_settle() left something over */
     sd_event_source *tick;
     bool ticking;
+    int spare_fd;               /* given up to turn a client away when there are no more */
 };
 
 /* A client's socket. */
@@ -188,12 +190,24 @@ static int leave_to_event(sd_event_source *src)
     return err < 0 ? err : 0;
 }
 
+/* Out of descriptors, the one who waits would wake us for ever: it is let in and out. */
+static void turn_away(struct loop *l, int fd)
+{
+    close(l->spare_fd);
+    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    if (client >= 0)
+        close(client);
+    l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static int on_listen(sd_event_source *src, int fd, uint32_t events, void *arg)
 {
     int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     int err;
 
     if (client < 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            turn_away(arg, fd);
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
             kr_log_once(KR_ERR, "cannot accept a client: %s", strerror(errno));
         return 0;
@@ -292,6 +306,7 @@ int loop_new(struct loop **out, struct store *s)
     if (!l)
         return -ENOMEM;
     l->store = s;
+    l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     err = sd_event_new(&l->event);
     if (err >= 0)
         err = sd_event_add_defer(l->event, &l->settle, on_settle, l);
@@ -320,6 +335,8 @@ void loop_free(struct loop *l)
     sd_event_source_disable_unref(l->settle);
     sd_event_source_disable_unref(l->tick);
     sd_event_unref(l->event);
+    if (l->spare_fd >= 0)
+        close(l->spare_fd);
     free(l);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <systemd/sd-daemon.h>
@@ -281,6 +282,17 @@ static int serve(struct store *s, struct loop *l, struct host_real *real, const 
     return err < 0 ? 1 : err;
 }
 
+/* Every client and guest costs descriptors; what we may have, we take. */
+static void raise_fd_limit(void)
+{
+    struct rlimit r;
+
+    if (!getrlimit(RLIMIT_NOFILE, &r)) {
+        r.rlim_cur = r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct store s;
@@ -307,6 +319,7 @@ int main(int argc, char **argv)
         goto out;
     if (loop_new(&l, &s) < 0)
         goto out;
+    raise_fd_limit();
     status = serve(&s, l, real, &o);
 out:
     store_free(&s);

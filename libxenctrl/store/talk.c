@@ -204,6 +204,8 @@ static int start_thread(struct xs_handle *h)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     err = pthread_create(&h->reader, &attr, reader, h);
+    if (err == EINVAL) /* too small for the program's thread-local data */
+        err = pthread_create(&h->reader, NULL, reader, h);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     return err;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -296,6 +297,29 @@ static void test_threads(void **state)
     }
 }
 
+/* No descriptors left: clients are turned away, those who are in are served. */
+static void test_no_descriptors(void **state)
+{
+    struct world *w = *state;
+    struct xs_handle *more = NULL;
+    int hoard[2048], n = 0;
+
+    while (n < 2048 && (hoard[n] = dup(0)) >= 0)
+        n++;
+    assert_true(n < 2048);
+    close(hoard[--n]); /* for the client's end; the daemon has none for its own */
+    more = xs_open(0);
+    assert_non_null(more);
+    assert_null(xs_read(more, XBT_NULL, "/tool", NULL));
+    assert_true(xs_write(w->h, XBT_NULL, "/served", "1", 1));
+    while (n)
+        close(hoard[--n]);
+    xs_close(more);
+    more = xs_open(0);
+    assert_true(xs_write(more, XBT_NULL, "/served", "2", 1));
+    xs_close(more);
+}
+
 static void test_helpers(void **state)
 {
     struct xs_permissions p[2];
@@ -317,10 +341,13 @@ static void test_helpers(void **state)
 
 int main(void)
 {
+    struct rlimit few = { 512, 512 };
+
+    setrlimit(RLIMIT_NOFILE, &few);
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(operations), T(long_directory), T(transaction), T(watches), T(unwatch_filter),
-        T(daemon_gone), T(fork), T(threads), cmocka_unit_test(test_helpers),
+        T(daemon_gone), T(fork), T(threads), T(no_descriptors), cmocka_unit_test(test_helpers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
