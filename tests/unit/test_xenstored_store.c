@@ -175,7 +175,9 @@ static void test_bad_requests(void **state)
     fails(w, XS_WATCH_EVENT, 0, S("x"), "ENOSYS");
     fails(w, XS_READ, 0, N("/a"), "EINVAL");
     fails(w, XS_READ, 0, S("/a\0/b"), "EINVAL");
-    fails(w, XS_READ, 0, S("relative"), "EINVAL");
+    fails(w, XS_READ, 0, S("relative"), "ENOENT");
+    fails(w, XS_READ, 0, S("rel.ative"), "EINVAL");
+    fails(w, XS_READ, 0, S(""), "EINVAL");
     fails(w, XS_READ, 0, S("@releaseDomain"), "EINVAL");
     fails(w, XS_WRITE, 0, N("/nonul"), "EINVAL");
     fails(w, XS_INTRODUCE, 0, S("1\0" "2"), "EINVAL");
@@ -511,6 +513,8 @@ static void test_relative(void **state)
     ok(w, XS_WRITE, 0, N("/local/domain/1/data/x\0w"));
     assert_memory_equal(guest_event(w, 1), "data/x\0rel", 11);
     guest_ok(w, 1, XS_WRITE, 0, N("data/mine\0v"));
+    ok(w, XS_WRITE, 0, N("domid\0" "0"));
+    value_is(w, 0, "/local/domain/0/domid", "0");
     value_is(w, 0, "/local/domain/1/data/mine", "v");
     ok(w, XS_GET_PERMS, 0, S("/local/domain/1/data/mine"));
     assert_string_equal(w->m.body, "n1");
