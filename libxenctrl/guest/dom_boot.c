@@ -109,7 +109,7 @@ static int load_kernel(struct xc_dom_image *dom)
     uint64_t start = p->image.start & XC_PAGE_MASK;
     uint8_t *to;
 
-    if (xc_dom_alloc_segment(dom, &dom->kernel_seg, "kernel", start, p->image.end - start)) {
+    if (xc_dom_alloc_segment(dom, &dom->kernel_seg, "the kernel", start, p->image.end - start)) {
         return -1;
     }
     to = xc_dom_seg_to_ptr(dom, &dom->kernel_seg);

@@ -240,7 +240,7 @@ int dom_build_module(struct xc_dom_image *dom, unsigned int index)
         }
     }
     size = unpacked > m->size ? unpacked : m->size;
-    snprintf(name, sizeof(name), "module%u", index);
+    snprintf(name, sizeof(name), index ? "module%u" : "the ramdisk", index);
     if (xc_dom_alloc_segment(dom, &m->seg, name, m->seg.vstart, size)) {
         return -1;
     }

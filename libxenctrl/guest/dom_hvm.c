@@ -200,7 +200,7 @@ int dom_hvm_alloc_start_info(struct xc_dom_image *dom)
     if (!dom->e820) {
         dom->e820_entries = 0;
     }
-    return xc_dom_alloc_segment(dom, &dom->start_info_seg, "HVM start info", 0,
+    return xc_dom_alloc_segment(dom, &dom->start_info_seg, "the start info", 0,
                                 start_layout(dom).size);
 }
 

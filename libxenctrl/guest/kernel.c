@@ -118,6 +118,14 @@ int kernel_unpack(const uint8_t *image, size_t size, size_t limit, uint8_t **out
         errno = saved;
         return -1;
     }
+    if (offset && len >= 4 && *out_size != le32(image + offset + len - 4)) {
+        /* Linux appends the size; lz4 has no checksum that would notice damage. */
+        kernel_fail(err, "the bzImage is damaged: its kernel unpacks to %zu bytes, not %u",
+                    *out_size, le32(image + offset + len - 4));
+        free(*out);
+        *out = NULL;
+        return -1;
+    }
     return 0;
 }
 

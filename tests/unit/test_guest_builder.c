@@ -339,7 +339,7 @@ static void test_failures(void **state)
     open_build(&b, 3 * MB);
     b.ramdisk = big;
     b.ramdisk_size = sizeof(big);
-    expect_failure(&b, "module0");
+    expect_failure(&b, "the ramdisk (3 MB at");
 
     fake_start();
     open_build(&b, 64 * MB);
