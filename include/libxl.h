@@ -268,7 +268,7 @@ int libxl_primary_console_get_tty(libxl_ctx *ctx, uint32_t domid_vm, char **path
 
 /* ---- what is there. Lists are NULL on failure */
 
-/* ERROR_DOMAIN_NOTFOUND. info_r must be initialised. */
+/* ERROR_DOMAIN_NOTFOUND. info_r is initialised by this (and may be NULL). */
 int libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info_r, uint32_t domid);
 libxl_dominfo *libxl_list_domain(libxl_ctx *ctx, int *nb_domain_out);
 void libxl_dominfo_list_free(libxl_dominfo *list, int nb_domain);

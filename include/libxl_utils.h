@@ -83,7 +83,8 @@ int libxl_bitmap_test(const libxl_bitmap *bitmap, int bit);
 void libxl_bitmap_set(libxl_bitmap *bitmap, int bit);
 void libxl_bitmap_reset(libxl_bitmap *bitmap, int bit);
 int libxl_bitmap_count_set(const libxl_bitmap *bitmap);
-/* The result is allocated, as large as the larger (or) or the smaller (and) argument. */
+/* The result is allocated, as large as the larger (or) or the smaller (and) argument; it may be one of
+ * them. */
 int libxl_bitmap_or(libxl_ctx *ctx, libxl_bitmap *or_map, const libxl_bitmap *map1,
                     const libxl_bitmap *map2);
 int libxl_bitmap_and(libxl_ctx *ctx, libxl_bitmap *and_map, const libxl_bitmap *map1,

@@ -91,28 +91,35 @@ int libxl_bitmap_count_set(const libxl_bitmap *bitmap)
     return n;
 }
 
+/* The result may be one of the arguments, whose map is then replaced. */
+static int combine(libxl_bitmap *result, const libxl_bitmap *a, const libxl_bitmap *b, bool and)
+{
+    const libxl_bitmap *large = a->size > b->size ? a : b, *small = large == a ? b : a;
+    uint32_t size = and ? small->size : large->size;
+    uint8_t *map = size ? lx_alloc(NULL, size) : NULL;
+
+    for (uint32_t i = 0; i < size; i++) {
+        uint8_t s = i < small->size ? small->map[i] : 0;
+
+        map[i] = and ? s & large->map[i] : s | large->map[i];
+    }
+    if (result == a || result == b)
+        free(result->map);
+    result->map = map;
+    result->size = size;
+    return 0;
+}
+
 int libxl_bitmap_or(libxl_ctx *ctx, libxl_bitmap *or_map, const libxl_bitmap *map1,
                     const libxl_bitmap *map2)
 {
-    const libxl_bitmap *large = map1->size > map2->size ? map1 : map2;
-    const libxl_bitmap *small = large == map1 ? map2 : map1;
-
-    libxl_bitmap_copy_alloc(ctx, or_map, large);
-    for (uint32_t i = 0; i < small->size; i++)
-        or_map->map[i] |= small->map[i];
-    return 0;
+    return combine(or_map, map1, map2, false);
 }
 
 int libxl_bitmap_and(libxl_ctx *ctx, libxl_bitmap *and_map, const libxl_bitmap *map1,
                      const libxl_bitmap *map2)
 {
-    const libxl_bitmap *large = map1->size > map2->size ? map1 : map2;
-    const libxl_bitmap *small = large == map1 ? map2 : map1;
-
-    libxl_bitmap_copy_alloc(ctx, and_map, small);
-    for (uint32_t i = 0; i < small->size; i++)
-        and_map->map[i] &= large->map[i];
-    return 0;
+    return combine(and_map, map1, map2, true);
 }
 
 char *libxl_bitmap_to_hex_string(libxl_ctx *ctx, const libxl_bitmap *bitmap)

@@ -80,8 +80,7 @@ int libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info_r, uint32_t domid)
     int rc = lx_domain_getinfo(gc, domid, &info);
 
     if (!rc && info_r) {
-        libxl_dominfo_dispose(info_r);
-        libxl_dominfo_init(info_r);
+        libxl_dominfo_init(info_r); /* not disposed of: programs pass it as it is on their stack */
         fill_in(gc, &info, info_r);
     }
     return rc;
