@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,13 @@ uint64_t core_now(void)
     return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
 }
 
+static unsigned descriptors(void)
+{
+    struct rlimit rl;
+
+    return getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < 1u << 20 ? (unsigned)rl.rlim_cur : 1u << 20;
+}
+
 struct core *core_new(sd_event *event)
 {
     struct core *core = calloc(1, sizeof(*core));
@@ -33,6 +41,7 @@ struct core *core_new(sd_event *event)
     core->spawn = domproc_spawn;
     core->start_ns = core_now();
     core->credit2_ratelimit_us = 1000;
+    core->max_guest_channels = descriptors() / 16;
     host_read(&core->host);
     core->dom0 = domain_create_dom0(core);
     if (!core->dom0) {

@@ -116,6 +116,8 @@ struct core {
     struct hcall *current;       /* the call whose handler runs now */
     struct domain *flush;        /* domains with p2m updates to send */
     uint64_t next_handle;        /* of grant maps and shares */
+    unsigned guest_channels;     /* event channels between guests; bounded by max_guest_channels */
+    unsigned max_guest_channels;
     uint64_t start_ns;
 
     struct host_info host;

@@ -378,6 +378,9 @@ static void finish_shutdown(struct domain *d)
 {
     if (d->shutting_down && !d->is_shut_down && domain_stopped(d)) {
         d->is_shut_down = true;
+        if (d->suspend_port) {
+            evtchn_send(d, d->suspend_port);
+        }
         evtchn_raise_virq(d->core, VIRQ_DOM_EXC);
         domain_wake_waiters(d);
     }

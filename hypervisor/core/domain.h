@@ -81,6 +81,8 @@ struct domain {
 
     struct evtchn_table *evt;
     uint32_t port_seq;
+    uint32_t suspend_port;       /* gets an event when the domain has shut down; 0: none */
+    unsigned paid_channels;      /* channels between guests that this domain bound */
     struct grant_table gt;
     struct gnt_share *shares;    /* domain 0: pages that clients shared */
 
@@ -146,7 +148,7 @@ int domain_kill(struct domain *d);              /* 0 or -errno */
 void domain_kill_now(struct domain *d);
 
 /* A checked copy of what the process says of a vCPU: never out of range. */
-struct vcpu_report { bool online, blocked, running; uint64_t cpu_ns; uint64_t time[4]; int32_t tid; };
+struct vcpu_report { bool online, blocked, running; uint32_t cpu; uint64_t cpu_ns; uint64_t time[4]; int32_t tid; };
 void domain_vcpu_report(const struct domain *d, uint32_t vcpu, struct vcpu_report *out);
 
 void domain_getinfo(struct domain *d, struct xen_domctl_getdomaininfo *info);

@@ -141,7 +141,7 @@ static DOMCTL_HANDLER(op_settscinfo)
 {
     const struct xen_domctl_tsc_info *t = &op->u.tsc_info;
 
-    if (t->pad || t->tsc_mode > 2) {
+    if (t->tsc_mode > 2) {    /* as in Xen the pad is not looked at: stock clients leave garbage there */
         return -EINVAL;
     }
     if (t->gtsc_khz && t->gtsc_khz != hc->core->tsc_khz) {
@@ -205,6 +205,13 @@ static DOMCTL_HANDLER(op_get_address_size)
     return 0;
 }
 
+/* Migration's way to learn of a suspend: an event on one of the domain's own ports. */
+static DOMCTL_HANDLER(op_subscribe)
+{
+    d->suspend_port = op->u.subscribe.port;
+    return 0;
+}
+
 /* No domain has hardware, so there is nothing to permit; taking away what is not there is done. */
 static DOMCTL_HANDLER(op_permission)
 {
@@ -252,6 +259,7 @@ static const struct {
     [XEN_DOMCTL_setdebugging] = { op_setdebugging, FOR_GUESTS },
     [XEN_DOMCTL_settimeoffset] = { op_settimeoffset, FOR_GUESTS },
     [XEN_DOMCTL_setdomainhandle] = { op_setdomainhandle, FOR_ALL },
+    [XEN_DOMCTL_subscribe] = { op_subscribe, FOR_GUESTS },
     [XEN_DOMCTL_irq_permission] = { op_permission, FOR_GUESTS },
     [XEN_DOMCTL_iomem_permission] = { op_permission, FOR_GUESTS },
     [XEN_DOMCTL_ioport_permission] = { op_permission, FOR_GUESTS },

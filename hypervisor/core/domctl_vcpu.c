@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "hypervisor/core/domctl.h"
@@ -81,13 +82,80 @@ DOMCTL_HANDLER(domctl_getvcpuinfo)
     info->blocked = r.blocked;
     info->running = r.running;
     info->cpu_time = r.cpu_ns;
+    info->cpu = sched_last_cpu(d, r.tid);
     return 0;
 }
 
-/* For HVM guests Xen gives the registers it has in this form; the toolstack uses gethvmcontext. */
+/* The registers of a stopped vCPU in the form that PV guests have; descriptors stay behind. */
+static void fill_regs(const struct hvm_hw_cpu *c, struct vcpu_guest_context *out)
+{
+    struct cpu_user_regs *r = &out->user_regs;
+
+    memcpy(&out->fpu_ctxt, c->fpu_regs, sizeof(out->fpu_ctxt));
+    r->rax = c->rax;
+    r->rbx = c->rbx;
+    r->rcx = c->rcx;
+    r->rdx = c->rdx;
+    r->rbp = c->rbp;
+    r->rsi = c->rsi;
+    r->rdi = c->rdi;
+    r->rsp = c->rsp;
+    r->r8 = c->r8;
+    r->r9 = c->r9;
+    r->r10 = c->r10;
+    r->r11 = c->r11;
+    r->r12 = c->r12;
+    r->r13 = c->r13;
+    r->r14 = c->r14;
+    r->r15 = c->r15;
+    r->rip = c->rip;
+    r->rflags = c->rflags;
+    r->cs = (uint16_t)c->cs_sel;
+    r->ss = (uint16_t)c->ss_sel;
+    r->ds = (uint16_t)c->ds_sel;
+    r->es = (uint16_t)c->es_sel;
+    r->fs = (uint16_t)c->fs_sel;
+    r->gs = (uint16_t)c->gs_sel;
+    out->ctrlreg[0] = c->cr0;
+    out->ctrlreg[2] = c->cr2;
+    out->ctrlreg[3] = c->cr3;
+    out->ctrlreg[4] = c->cr4;
+    out->debugreg[6] = c->dr6;
+    out->debugreg[7] = c->dr7;
+    out->fs_base = c->fs_base;
+    out->gs_base_kernel = c->gs_base;
+    out->gs_base_user = c->shadow_gs;
+}
+
 DOMCTL_HANDLER(domctl_getvcpucontext)
 {
-    return op->u.vcpucontext.vcpu >= d->nr_vcpus ? -ESRCH : -EOPNOTSUPP;
+    uint32_t id = op->u.vcpucontext.vcpu;
+    struct vcpu_guest_context *ctx;
+    struct hvm_hw_cpu cpu;
+    long rc;
+
+    if (id >= d->nr_vcpus) {
+        return -ESRCH;
+    }
+    rc = hc_hold(hc, d);
+    if (rc) {
+        return rc;
+    }
+    ctx = calloc(1, sizeof(*ctx));
+    memcpy(&cpu, &d->state->vcpu[id].cpu, sizeof(cpu));
+    if (!d->ever_unpaused && !(d->state->vcpu[id].load & KL_LOAD_CPU)) {
+        rc = -ENODATA;    /* Xen: the vCPU was never set up */
+    } else if (!ctx) {
+        rc = -ENOMEM;
+    } else {
+        fill_regs(&cpu, ctx);
+        ctx->flags = VGCF_IN_KERNEL | (d->state->vcpu[id].online ? VGCF_online : 0) |
+                     (cpu.flags & XEN_X86_FPU_INITIALISED ? VGCF_I387_VALID : 0);
+        rc = copy_to_guest(hc, (uint64_t)(uintptr_t)op->u.vcpucontext.ctxt.p, ctx, sizeof(*ctx));
+    }
+    hc_release(hc);
+    free(ctx);
+    return rc;
 }
 
 /* What libxl calls hard and soft affinity; the host's CPUs bound both. */

@@ -47,9 +47,30 @@ static struct channel *channel_new(void)
     return ch;
 }
 
+/* One guest may have a quarter of what guests may have among themselves. */
+static int charge(struct domain *d, struct channel *ch)
+{
+    struct core *core = d->core;
+
+    if (core->guest_channels >= core->max_guest_channels ||
+        d->paid_channels >= core->max_guest_channels / 4) {
+        kr_log_once(KR_NOTICE, "domain %u: too many event channels between guests", d->domid);
+        return -ENOSPC;
+    }
+    core->guest_channels++;
+    d->paid_channels++;
+    ch->payer = domain_get(d);
+    return 0;
+}
+
 static void channel_put(struct channel *ch)
 {
     if (ch && --ch->refs == 0) {
+        if (ch->payer) {
+            ch->payer->core->guest_channels--;
+            ch->payer->paid_channels--;
+            domain_put(ch->payer);
+        }
         close(ch->fd[0]);
         close(ch->fd[1]);
         free(ch);
@@ -291,6 +312,11 @@ int evtchn_bind_interdomain(struct domain *ld, domid_t remote, uint32_t rport, s
             return -ENOMEM;
         }
         ch->refs = 1;
+        rc = ld->control || rd->control ? 0 : charge(ld, ch);
+        if (rc) {
+            channel_put(ch);
+            return rc;
+        }
         re->ch = ch;
         re->side = 0;
     }

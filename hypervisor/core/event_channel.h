@@ -22,8 +22,12 @@
 #define EVT_BUCKET     256
 #define EVT_NR_VIRQS   24
 
-/* Two ends of one channel; each bound port holds a reference and its side. */
-struct channel { unsigned refs; int fd[2]; };
+/*
+ * Two ends of one channel; each bound port holds a reference and its side. Channels between guests
+ * take the core's descriptors without the host having any part in it: they have a budget of their
+ * own, and payer (else NULL) is who bound it.
+ */
+struct channel { unsigned refs; int fd[2]; struct domain *payer; };
 
 struct evtchn {
     uint8_t state;               /* EVTCHNSTAT_* */

@@ -104,10 +104,10 @@ static long op_reservation(struct hcall *hc, bool populate)
     if (r.order > (hc->d->control ? CONTROL_MAX_ORDER : GUEST_MAX_ORDER)) {
         return (long)hc->progress;
     }
-    if (populate && (r.flags & XENMEMF_populate_on_demand)) {
-        kr_log_once(KR_NOTICE, "populate on demand is not available");
-        return (long)hc->progress;
-    }
+    /*
+     * XENMEMF_populate_on_demand is met by populating: a page takes host memory when it is first
+     * touched anyway. It counts against the maximum at once, though.
+     */
     pages = 1ull << r.order;
     for (unsigned n = 0; hc->progress < r.nr; n++, hc->progress++) {
         uint64_t gfn;

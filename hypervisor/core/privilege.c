@@ -115,6 +115,7 @@ const struct hc_rule hc_rules[] = {
     R(domctl, XEN_DOMCTL_settimeoffset, WHO_CONTROL),
     R(domctl, XEN_DOMCTL_resumedomain, WHO_CONTROL),
     R(domctl, XEN_DOMCTL_sendtrigger, WHO_CONTROL),
+    R(domctl, XEN_DOMCTL_subscribe, WHO_CONTROL),
     R(domctl, XEN_DOMCTL_gethvmcontext, WHO_CONTROL),
     R(domctl, XEN_DOMCTL_sethvmcontext, WHO_CONTROL),
     R(domctl, XEN_DOMCTL_gethvmcontext_partial, WHO_CONTROL),

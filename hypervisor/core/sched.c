@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,6 +141,31 @@ static bool is_thread_of(pid_t pid, int32_t tid)
 
     snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
     return pid > 0 && tid > 0 && access(path, F_OK) == 0;
+}
+
+uint32_t sched_last_cpu(const struct domain *d, int32_t tid)
+{
+    char path[64], line[1024];
+    char *p;
+    uint32_t cpu = 0;
+    FILE *f;
+
+    if (!is_thread_of(d->pid, tid)) {
+        return 0;
+    }
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)d->pid, (int)tid);
+    f = fopen(path, "re");
+    if (f && fgets(line, sizeof(line), f) && (p = strrchr(line, ')'))) {
+        /* proc(5): the name in parentheses is field 2, the processor field 39 */
+        for (int field = 2; field < 39 && p; field++) {
+            p = strchr(p + 1, ' ');
+        }
+        cpu = p ? (uint32_t)strtoul(p, NULL, 10) : 0;
+    }
+    if (f) {
+        fclose(f);
+    }
+    return cpu < d->core->host.nr_cpus ? cpu : 0;
 }
 
 int sched_apply_affinity(struct vcpu *v)

@@ -34,9 +34,6 @@ SYSCTL_HANDLER(op_readconsole)
         }
     }
     n = end - from < r->count ? end - from : r->count;
-    if (!r->incremental && !r->clear && end - from > n) {
-        from = end - n;    /* as Xen: what does not fit is the oldest */
-    }
     while (done < n) {
         uint32_t at = (uint32_t)(from + done) & (KR_CON_RING_SIZE - 1);
         uint32_t part = KR_CON_RING_SIZE - at < n - done ? KR_CON_RING_SIZE - at : (uint32_t)n - done;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hypervisor/core/cpu_policy.h"
@@ -189,12 +190,26 @@ static bool serve_procs(struct th *h)
     return any;
 }
 
+static int one_turn(struct th *h)
+{
+    struct timespec a, b;
+    uint64_t ns;
+    int rc;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+    rc = sd_event_run(h->event, 0);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+    ns = (uint64_t)(b.tv_sec - a.tv_sec) * 1000000000ull + (uint64_t)b.tv_nsec - (uint64_t)a.tv_nsec;
+    h->max_turn_ns = ns > h->max_turn_ns ? ns : h->max_turn_ns;
+    return rc;
+}
+
 void th_turn(struct th *h)
 {
     int rc;
 
     do {
-        while ((rc = sd_event_run(h->event, 0)) > 0) {
+        while ((rc = one_turn(h)) > 0) {
         }
         assert_true(rc >= 0);
     } while (serve_procs(h));

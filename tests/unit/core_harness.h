@@ -61,6 +61,7 @@ struct th {
     struct tp proc[TEST_DOMS];
     unsigned nr_procs;
     struct tc c;               /* an unrestricted client with an arena */
+    uint64_t max_turn_ns;      /* processor time of the longest turn */
     bool ignore;               /* fuzzing: odd but legal messages are not failures */
 };
 

@@ -811,6 +811,154 @@ static void test_hypfs(void **state)
     assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, A(0), 1, A(4096), 10), -EINVAL);
 }
 
+static void test_vcpus(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 2, 8);
+    struct xen_domctl op = { .cmd = XEN_DOMCTL_setvcpuaffinity, .domain = d };
+    struct vcpu_guest_context *ctx = (void *)(h->c.arena + 4096);
+    struct tp *p = th_proc(h, d);
+
+    /* affinity: an empty effective set is refused, what is given comes back */
+    h->c.arena[0] = 1;
+    op.u.vcpuaffinity.flags = XEN_VCPUAFFINITY_HARD;
+    op.u.vcpuaffinity.cpumap_hard.bitmap.p = (void *)(uintptr_t)A(0);
+    op.u.vcpuaffinity.cpumap_hard.nr_bits = 8;
+    assert_int_equal(tc_domctl(h, &h->c, &op), 0);
+    assert_int_equal(h->c.arena[0], 1);
+    h->c.arena[0] = 0;
+    op.cmd = XEN_DOMCTL_setvcpuaffinity;
+    assert_int_equal(tc_domctl(h, &h->c, &op), -EINVAL);
+    op.cmd = XEN_DOMCTL_getvcpuaffinity;
+    assert_int_equal(tc_domctl(h, &h->c, &op), 0);
+    assert_int_equal(h->c.arena[0], 1);
+    op.u.vcpuaffinity.vcpu = 2;
+    assert_int_equal(tc_domctl(h, &h->c, &op), -ESRCH);
+    op.u.vcpuaffinity.vcpu = 0;
+    op.u.vcpuaffinity.cpumap_hard.nr_bits = UINT32_MAX;
+    assert_int_equal(tc_domctl(h, &h->c, &op), -EFAULT);
+    /* a process that gives another process's thread as its own gets nothing done to it */
+    p->state->vcpu[0].tid = 1;
+    op = (struct xen_domctl){ .cmd = XEN_DOMCTL_getvcpuinfo, .domain = d };
+    p->state->vcpu[0].run = UINT32_MAX;
+    p->state->vcpu[0].online = 7;
+    for (int i = 0; i < 4; i++) {
+        p->state->vcpu[0].time[i] = UINT64_MAX;
+    }
+    assert_int_equal(tc_domctl(h, &h->c, &op), 0);
+    assert_int_equal(op.u.getvcpuinfo.online, 1);
+    assert_int_equal(op.u.getvcpuinfo.running, 0);
+    assert_true(op.u.getvcpuinfo.cpu_time < 3600ull * 1000000000);
+    /* registers in the PV form */
+    op = (struct xen_domctl){ .cmd = XEN_DOMCTL_getvcpucontext, .domain = d };
+    op.u.vcpucontext.ctxt.p = (void *)(uintptr_t)A(4096);
+    assert_int_equal(tc_domctl(h, &h->c, &op), -ENODATA);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, d), 0);
+    p->state->vcpu[0].cpu.rip = 0x1234;
+    p->state->vcpu[0].cpu.cr3 = 0x5000;
+    assert_int_equal(tc_domctl(h, &h->c, &op), 0);
+    assert_int_equal(ctx->user_regs.rip, 0x1234);
+    assert_int_equal(ctx->ctrlreg[3], 0x5000);
+    op.u.vcpucontext.vcpu = UINT32_MAX;
+    assert_int_equal(tc_domctl(h, &h->c, &op), -ESRCH);
+    /* scheduling parameters */
+    op = (struct xen_domctl){ .cmd = XEN_DOMCTL_scheduler_op, .domain = d };
+    op.u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT2;
+    op.u.scheduler_op.cmd = XEN_DOMCTL_SCHEDOP_putinfo;
+    op.u.scheduler_op.u.credit2.weight = 512;
+    op.u.scheduler_op.u.credit2.cap = UINT16_MAX;
+    assert_int_equal(tc_domctl(h, &h->c, &op), 0);
+    op.u.scheduler_op.cmd = XEN_DOMCTL_SCHEDOP_getinfo;
+    assert_int_equal(tc_domctl(h, &h->c, &op), 0);
+    assert_int_equal(op.u.scheduler_op.u.credit2.weight, 512);
+    assert_int_equal(op.u.scheduler_op.u.credit2.cap, 0);
+    op.u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT;
+    assert_int_equal(tc_domctl(h, &h->c, &op), -EINVAL);
+}
+
+/* 32-bit callers: their layouts, and pointers that stay below 4 GiB. */
+static void test_compat(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 64);
+    struct { uint32_t start, nr, order, flags; uint16_t domid; } r = { 0x2000, 4, 0, 0, DOMID_SELF };
+    struct { uint16_t domid, size; uint32_t space, idx, gpfn; } a = { DOMID_SELF, 0, XENMAPSPACE_grant_table, 0, 99 };
+    struct { uint32_t op, result, args[6]; } mc[2] = { { .op = __HYPERVISOR_xen_version },
+                                                       { .op = __HYPERVISOR_xen_version, .args = { 7 } } };
+    uint32_t gfn[4] = { 40, 41, 42, 43 };
+    struct kl_hypercall m = { .op = __HYPERVISOR_memory_op, .compat = 1,
+                              .arg = { XENMEM_decrease_reservation, 0x1000 } };
+
+    tg_write(h, d, 0x1000, &r, sizeof(r));
+    tg_write(h, d, 0x2000, gfn, sizeof(gfn));
+    assert_int_equal(tg_raw(h, d, 0, &m, NULL), 4);
+    assert_int_equal(h->core->host.given_pages, 60);
+    tg_write(h, d, 0x1000, &a, sizeof(a));
+    m.arg[0] = XENMEM_add_to_physmap;
+    assert_int_equal(tg_raw(h, d, 0, &m, NULL), 0);
+    assert_int_equal(p2m_lookup(domain_find(h->core, d), 99).page, KL_XEN_GRANT_FRAMES);
+    tg_write(h, d, 0x1000, mc, sizeof(mc));
+    m = (struct kl_hypercall){ .op = __HYPERVISOR_multicall, .compat = 1, .arg = { 0x1000, 2 } };
+    assert_int_equal(tg_raw(h, d, 0, &m, NULL), 0);
+    tg_read(h, d, 0x1000, mc, sizeof(mc));
+    assert_int_equal(mc[0].result, 4 << 16 | 17);
+    assert_int_equal(mc[1].result, 4096);
+}
+
+static void test_suspend_event(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 8);
+    struct evtchn_alloc_unbound u = { .dom = d, .remote_dom = 0 };
+    struct kw_evtchn e = { { KW_EVTCHN_INTERDOMAIN, 0 }, d, 0 };
+    struct xen_domctl op = { .cmd = XEN_DOMCTL_subscribe, .domain = d };
+    struct sched_remote_shutdown s = { d, SHUTDOWN_suspend };
+    struct kw_port_reply r;
+    uint64_t n;
+
+    memcpy(h->c.arena, &u, sizeof(u));
+    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, A(0), 0, 0, 0), 0);
+    memcpy(&u, h->c.arena, sizeof(u));
+    e.port = op.u.subscribe.port = u.port;
+    assert_int_equal(tc_call(h, &h->c, &e, sizeof(e), &r, sizeof(r)), 0);
+    int fd = dup(h->c.fds[0]);
+    while (read(fd, &n, 8) == 8) {
+    }
+    assert_int_equal(tc_domctl(h, &h->c, &op), 0);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, d), 0);
+    th_turn(h);
+    memcpy(h->c.arena, &s, sizeof(s));
+    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, A(0), 0, 0, 0), 0);
+    th_turn(h);
+    assert_int_equal(read(fd, &n, 8), 8);
+    close(fd);
+}
+
+/* XSA-344 and its like: with the largest arguments no single turn of the loop takes long. */
+static void test_time_budget(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 12288);
+    struct xen_memory_reservation r = { .nr_extents = 8192, .domid = DOMID_SELF };
+    uint64_t *gfn = malloc(8192 * 8);
+
+    for (uint64_t i = 0; i < 8192; i++) {
+        gfn[i] = 12287 - i;    /* downwards: no runs */
+    }
+    r.extent_start.p = (void *)0x10000;
+    tg_write(h, d, 0x1000, &r, sizeof(r));
+    tg_write(h, d, 0x10000, gfn, 8192 * 8);
+    h->max_turn_ns = 0;
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), 8192);
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_populate_physmap, 0x1000, 0), 8192);
+    tg_hypercall(h, d, __HYPERVISOR_grant_table_op, 5, 0x10000, 5000);
+    tg_hypercall(h, d, __HYPERVISOR_multicall, 0x10000, 1000, 0);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, d), 0);
+    print_message("longest turn: %lu us\n", (unsigned long)(h->max_turn_ns / 1000));
+    assert_true(h->max_turn_ns < 50000000);
+    free(gfn);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, th_setup, th_teardown)
@@ -820,7 +968,8 @@ int main(void)
         T(test_physmap), T(test_read_only_map), T(test_params), T(test_privilege),
         T(test_versions_and_arena), T(test_restricted), T(test_wire_garbage), T(test_context),
         T(test_context_of_running), T(test_multicall), T(test_page_walk), T(test_sysctl),
-        T(test_policy), T(test_bad_create), T(test_hypfs),
+        T(test_policy), T(test_bad_create), T(test_hypfs), T(test_vcpus), T(test_compat),
+        T(test_suspend_event), T(test_time_budget),
     };
 
     return cmocka_run_group_tests_name("core_domain", tests, NULL, NULL);

@@ -377,12 +377,36 @@ static void test_random(void **state)
     }
 }
 
+/* Channels among guests cannot use up the core's descriptors. */
+static void test_budget(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 8), e = th_domain(h, 1, 8);
+    uint32_t port, local, hp;
+    int bound = 0;
+    long rc;
+
+    h->core->max_guest_channels = 40;
+    do {
+        port = g_unbound(h, d, DOMID_SELF);
+        rc = g_bind(h, d, DOMID_SELF, port, &local);
+        bound += rc == 0;
+    } while (!rc);
+    assert_int_equal(rc, -ENOSPC);
+    assert_int_equal(bound, 10);
+    assert_int_equal(g_bind(h, e, DOMID_SELF, g_unbound(h, e, DOMID_SELF), &local), 0);
+    /* the host's own are not counted */
+    assert_int_equal(c_evtchn(h, &h->c, KW_EVTCHN_INTERDOMAIN, d, g_unbound(h, d, 0), &hp), 0);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, d), 0);
+    assert_int_equal(h->core->guest_channels, 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, th_setup, th_teardown)
     const struct CMUnitTest tests[] = {
         T(test_interdomain), T(test_host_offers), T(test_client_dies), T(test_between_guests),
-        T(test_virq_ipi), T(test_limits), T(test_reset), T(test_others_ports), T(test_random),
+        T(test_virq_ipi), T(test_limits), T(test_reset), T(test_others_ports), T(test_random), T(test_budget),
     };
 
     return cmocka_run_group_tests_name("core_evtchn", tests, NULL, NULL);
