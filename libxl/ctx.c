@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "libxl/ctx.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "libxl/domain.h"
@@ -28,6 +29,35 @@ struct xs_handle *lx_xs(struct lx_gc *gc)
     }
     lx_unlock(ctx);
     return ctx->xsh;
+}
+
+/* ---- the lower libraries' messages. They report each failure, and so does libxl, which knows what was
+ * wanted and passes on the cause: theirs become detail, so that a person reads one line. */
+
+static libxl_ctx *ctx_of(xentoollog_logger *xc_lg)
+{
+    return (libxl_ctx *)((char *)xc_lg - offsetof(libxl_ctx, xc_lg));
+}
+
+static void xc_message(xentoollog_logger *lg, xentoollog_level level, int errnoval,
+                       const char *context, const char *format, va_list al)
+{
+    libxl_ctx *ctx = ctx_of(lg);
+    char *text = NULL;
+
+    if (!ctx->lg || vasprintf(&text, format, al) < 0)
+        return;
+    xtl_log(ctx->lg, level >= XTL_WARN ? XTL_DETAIL : level, errnoval, context, "%s", text);
+    free(text);
+}
+
+static void xc_progress(xentoollog_logger *lg, const char *context, const char *doing_what,
+                        int percent, unsigned long done, unsigned long total)
+{
+    libxl_ctx *ctx = ctx_of(lg);
+
+    if (ctx->lg && ctx->lg->progress)
+        ctx->lg->progress(ctx->lg, context, doing_what, percent, done, total);
 }
 
 static void init_lock(libxl_ctx *ctx)
@@ -63,7 +93,9 @@ int libxl_ctx_alloc(libxl_ctx **pctx, int version, unsigned flags, xentoollog_lo
     lx_children_init(ctx);
     libxl_version_info_init(&ctx->version);
 
-    ctx->xch = xc_interface_open(lg, lg, 0);
+    ctx->xc_lg.vmessage = xc_message;
+    ctx->xc_lg.progress = xc_progress;
+    ctx->xch = xc_interface_open(&ctx->xc_lg, &ctx->xc_lg, 0);
     if (!ctx->xch) {
         LX_LOGX(ctx, ERROR, errno, LX_NO_DOMID, "cannot reach the hypervisor (is kryptond running?)");
         libxl_ctx_free(ctx);

@@ -28,6 +28,7 @@ LIST_HEAD(lx_nexus_list, lx_nexus);
 
 struct libxl__ctx {
     xentoollog_logger *lg;
+    xentoollog_logger xc_lg; /* what libxenctrl and libxenguest log to; see ctx.c */
     xc_interface *xch;
     struct xs_handle *xsh; /* opened when first needed: lx_xs() */
     pthread_mutex_t lock;
