@@ -70,8 +70,17 @@ static DOMCTL_HANDLER(op_resumedomain)
     return 0;
 }
 
+/* As in Xen, the first domain from this number on: clients enumerate with it. */
 static DOMCTL_HANDLER(op_getdomaininfo)
 {
+    if (op->domain >= DOMID_FIRST_RESERVED) {
+        return -EINVAL;
+    }
+    for (d = hc->core->domains; d && d->domid < op->domain; d = d->next) {
+    }
+    if (!d) {
+        return -ESRCH;
+    }
     domain_getinfo(d, &op->u.getdomaininfo);
     op->domain = d->domid;
     return 0;
@@ -234,7 +243,7 @@ static const struct {
     [XEN_DOMCTL_pausedomain] = { op_pausedomain, FOR_GUESTS },
     [XEN_DOMCTL_unpausedomain] = { op_unpausedomain, FOR_GUESTS },
     [XEN_DOMCTL_resumedomain] = { op_resumedomain, FOR_GUESTS },
-    [XEN_DOMCTL_getdomaininfo] = { op_getdomaininfo, FOR_ALL | COPY_BACK },
+    [XEN_DOMCTL_getdomaininfo] = { op_getdomaininfo, NO_DOMAIN | COPY_BACK },
     [XEN_DOMCTL_max_vcpus] = { domctl_max_vcpus, FOR_GUESTS },
     [XEN_DOMCTL_setvcpuaffinity] = { domctl_vcpuaffinity, FOR_ALL | COPY_BACK },
     [XEN_DOMCTL_getvcpuaffinity] = { domctl_vcpuaffinity, FOR_ALL | COPY_BACK },
@@ -290,8 +299,8 @@ long do_domctl(struct hcall *hc)
         if (d->control && !(flags & FOR_ALL)) {
             return -EINVAL;
         }
-        /* A domain on its way out can be looked at and destroyed, nothing else. */
-        if (d->dying && op.cmd != XEN_DOMCTL_destroydomain && op.cmd != XEN_DOMCTL_getdomaininfo) {
+        /* A domain on its way out can be destroyed, nothing else (and looked at, above). */
+        if (d->dying && op.cmd != XEN_DOMCTL_destroydomain) {
             return -ESRCH;
         }
     }

@@ -787,6 +787,15 @@ static void test_bad_create(void **state)
     op = good;
     op.domain = 5;
     assert_int_equal(tc_domctl(h, &h->c, &op), -EEXIST);
+    /* the first from a number on, as stock clients enumerate */
+    op = (struct xen_domctl){ .cmd = XEN_DOMCTL_getdomaininfo, .domain = 1 };
+    assert_int_equal(tc_domctl(h, &h->c, &op), 0);
+    assert_int_equal(op.domain, 5);
+    assert_int_equal(op.u.getdomaininfo.domain, 5);
+    op.domain = 6;
+    assert_int_equal(tc_domctl(h, &h->c, &op), -ESRCH);
+    op.domain = DOMID_FIRST_RESERVED;
+    assert_int_equal(tc_domctl(h, &h->c, &op), -EINVAL);
     assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, 0), -EINVAL);
     assert_int_equal(th_simple(h, XEN_DOMCTL_pausedomain, 0), -EINVAL);
     assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, 6), -ESRCH);
