@@ -4,6 +4,7 @@
  * arguments and everything they point to are the guest's: copied once, then checked.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -103,7 +104,7 @@ static int64_t do_sched_op(struct call *c)
 {
     switch ((uint32_t)c->arg[0]) {
     case SCHEDOP_yield:
-        atomic_store(&c->v->work, 1);       /* a turn of the loop; the host schedules the threads */
+        sched_yield();
         return 0;
     case SCHEDOP_block:
         __atomic_store_n(&event_vcpu_info(c->v)->evtchn_upcall_mask, 0, __ATOMIC_SEQ_CST);

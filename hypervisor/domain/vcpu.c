@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -320,6 +321,9 @@ static void park(struct vcpu *v, bool first)
     gen = first ? 0 : m->run_gen;
     v->parked = true;
     m->nr_parked++;
+    if (first) {
+        pthread_cond_broadcast(&m->run_cond);
+    }
     if (m->stop_asked && m->nr_parked == m->nr_vcpus) {
         m->stop_asked = false;
         control_send(m->control, &stopped, sizeof(stopped));
@@ -593,6 +597,7 @@ static void *thread_main(void *arg)
     struct vcpu *v = arg;
 
     current = v;
+    prctl(PR_SET_TIMERSLACK, 1);        /* the default lets every timer be 50 us late */
     v->st->tid = (int32_t)syscall(SYS_gettid);
     park(v, true);
     for (;;) {
@@ -647,6 +652,12 @@ int vcpus_start(struct machine *m)
         rc = pthread_create(&m->vcpu[i].thread, &attr, thread_main, &m->vcpu[i]);
     }
     pthread_attr_destroy(&attr);
+    /* Their own set-up needs system calls that the sandbox will not have. */
+    pthread_mutex_lock(&m->run_lock);
+    while (!rc && m->nr_parked < m->nr_vcpus) {
+        pthread_cond_wait(&m->run_cond, &m->run_lock);
+    }
+    pthread_mutex_unlock(&m->run_lock);
     errno = rc;
     return rc ? -1 : 0;
 }

@@ -75,8 +75,9 @@ extern struct tss tss;
 #define TRY(...) TRY_(__VA_ARGS__)
 #define TRY_(code, ...) do { \
     trap_vector = TRAP_NONE; \
-    asm volatile("leaq 1f(%%rip), %%rax\n\tmovq %%rax, trap_resume(%%rip)\n\t" code "\n1:\n\t" \
-                 "movq $0, trap_resume(%%rip)" : : __VA_ARGS__ : "rax", "memory", "cc"); \
+    asm volatile("movq %%rsp, %%r12\n\tleaq 1f(%%rip), %%rax\n\tmovq %%rax, trap_resume(%%rip)\n\t" code \
+                 "\n1:\n\tmovq %%r12, %%rsp\n\tmovq $0, trap_resume(%%rip)" \
+                 : : __VA_ARGS__ : "rax", "rcx", "rdx", "r12", "memory", "cc"); \
 } while (0)
 
 /* Events (2-level until fifo.c says otherwise): handlers by port, run in the upcall. */

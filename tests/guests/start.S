@@ -121,6 +121,16 @@ ap_protected:
     .globl ap_start64
 ap_start64:
     movq ap_stack(%rip), %rsp
+    /* A vCPU that VCPUOP_initialise made has no descriptor tables. */
+    lgdt gdt_ptr
+    movl $0x10, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    pushq $0x08
+    pushq $1f
+    lretq
+1:
     xorl %ebp, %ebp
     call ap_main
 1:  hlt

@@ -12,6 +12,8 @@ struct tss tss;
 static struct { uint64_t lo, hi; } idt[256] __attribute__((aligned(16)));
 extern uint8_t trap_stubs[], gdt_tss[], gdt_ptr[];
 
+#define VECTOR_NMI 2
+
 void trap(struct trap_frame *f);
 
 void set_gate(unsigned vector, unsigned ist, unsigned dpl)
@@ -92,7 +94,7 @@ void trap(struct trap_frame *f)
         }
         return;
     }
-    if (f->vector >= 32) {
+    if (f->vector >= 32 || f->vector == VECTOR_NMI) {
         return;
     }
     trap_vector = f->vector;
