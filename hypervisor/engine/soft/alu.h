@@ -23,9 +23,9 @@ SOFT_INLINE uint##b##_t alu_or##b(struct soft_vcpu *v, uint##b##_t x, uint##b##_
 SOFT_INLINE uint##b##_t alu_xor##b(struct soft_vcpu *v, uint##b##_t x, uint##b##_t y) \
 { uint##b##_t r = x ^ y; soft_set_cc(v, CC_OP(CC_LOGIC, b), sx##b(r), 0); return r; } \
 SOFT_INLINE uint##b##_t alu_inc##b(struct soft_vcpu *v, uint##b##_t x) \
-{ bool c = soft_cf(v); uint##b##_t r = x + 1; soft_set_cc(v, CC_OP(CC_INC, b), sx##b(r), c); return r; } \
+{ uint##b##_t r = x + 1; soft_set_cc_keep_cf(v, CC_OP(CC_INC, b), sx##b(r)); return r; } \
 SOFT_INLINE uint##b##_t alu_dec##b(struct soft_vcpu *v, uint##b##_t x) \
-{ bool c = soft_cf(v); uint##b##_t r = x - 1; soft_set_cc(v, CC_OP(CC_DEC, b), sx##b(r), c); return r; } \
+{ uint##b##_t r = x - 1; soft_set_cc_keep_cf(v, CC_OP(CC_DEC, b), sx##b(r)); return r; } \
 SOFT_INLINE uint##b##_t alu_neg##b(struct soft_vcpu *v, uint##b##_t x) { return alu_sub##b(v, 0, x); } \
 SOFT_INLINE uint##b##_t alu_not##b(struct soft_vcpu *v, uint##b##_t x) { (void)v; return ~x; }
 SOFT_ALU(8)

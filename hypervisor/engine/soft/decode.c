@@ -214,6 +214,13 @@ static soft_select selector_by_kind(const struct soft_insn *in)
     }
 }
 
+/* The only VEX-encoded instructions that are offered. */
+static bool is_bmi(const struct soft_insn *in)
+{
+    return in->i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
+           (in->i.meta.isa_set == ZYDIS_ISA_SET_BMI1 || in->i.meta.isa_set == ZYDIS_ISA_SET_BMI2);
+}
+
 /* Fills op from a decoded instruction. */
 static void make_op(struct soft_insn *in, struct soft_op *op)
 {
@@ -251,8 +258,14 @@ static void make_op(struct soft_insn *in, struct soft_op *op)
         int64_t off = in->o[0].imm.value.s + op->ip + op->len;
         in->big_rel = off != (int32_t)off;
     }
-    sel = in->i.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ? NULL : selector(in);
-    if (in->i.encoding != ZYDIS_INSTRUCTION_ENCODING_XOP && !sel)
+    if (in->i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+        in->i.encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW && !is_bmi(in)) {
+        op->fn = op_ud;
+        in->end = SOFT_END_SYNC;
+        return;
+    }
+    sel = selector(in);
+    if (!sel)
         sel = selector_by_kind(in);
     if (sel)
         fn = sel(in, op);

@@ -140,7 +140,7 @@ SOFT_INLINE bool ld##bits(struct soft_vcpu *v, const struct soft_op *op, enum so
     struct soft_tlbe *t = soft_tlbe(v, va); \
     if (soft_unlikely(((va + bits / 8 - 1) & SOFT_PAGE_MASK) != t->rtag)) \
         return false; \
-    *out = *(const volatile uint##bits##_t *)(va + t->addend); \
+    *out = *(const volatile soft_u##bits *)(va + t->addend); \
     return true; \
 } \
 SOFT_INLINE bool st##bits(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, uint64_t va, \
@@ -153,7 +153,7 @@ SOFT_INLINE bool st##bits(struct soft_vcpu *v, const struct soft_op *op, enum so
     struct soft_tlbe *t = soft_tlbe(v, va); \
     if (soft_unlikely(((va + bits / 8 - 1) & SOFT_PAGE_MASK) != t->wtag)) \
         return false; \
-    *(volatile uint##bits##_t *)(va + t->addend) = val; \
+    *(volatile soft_u##bits *)(va + t->addend) = val; \
     return true; \
 } \
 /* First half of a read-modify-write; st##bits at the same va then cannot fail. */ \
@@ -167,7 +167,7 @@ SOFT_INLINE bool ldw##bits(struct soft_vcpu *v, const struct soft_op *op, enum s
     struct soft_tlbe *t = soft_tlbe(v, va); \
     if (soft_unlikely(((va + bits / 8 - 1) & SOFT_PAGE_MASK) != t->wtag)) \
         return false; \
-    *out = *(const volatile uint##bits##_t *)(va + t->addend); \
+    *out = *(const volatile soft_u##bits *)(va + t->addend); \
     return true; \
 } \
 /* Second half: the fast variant has proved that the page is there. */ \
@@ -177,7 +177,7 @@ SOFT_INLINE void stw##bits(struct soft_vcpu *v, const struct soft_op *op, enum s
     if (how == HOW_SLOW) \
         soft_st_slow(v, op, va, bits / 8, val); \
     else \
-        *(volatile uint##bits##_t *)(va + soft_tlbe(v, va)->addend) = val; \
+        *(volatile soft_u##bits *)(va + soft_tlbe(v, va)->addend) = val; \
 } \
 /* Sign extension of an operand-sized value to 64 bits. */ \
 SOFT_INLINE uint64_t sx##bits(uint##bits##_t x) { return (uint64_t)(int64_t)(int##bits##_t)x; }
@@ -222,9 +222,19 @@ static inline bool soft_leave(struct soft_vcpu *v, const struct soft_op *op)
            soft_unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) != 0);
 }
 
+/*
+ * Without optimisation gcc makes no tail calls: then every block goes back to run.c, which bounds
+ * the stack.
+ */
+#if defined(__OPTIMIZE__) || defined(__clang__)
+#define SOFT_CHAIN 1
+#else
+#define SOFT_CHAIN 0
+#endif
+
 /* Ends a 64-bit block whose successor is only known by address: gpr[16] holds it, canonical. */
 #define SOFT_JUMP64(v, op) do { \
-    if (soft_leave(v, op)) \
+    if (soft_leave(v, op) || !SOFT_CHAIN) \
         return; \
     uint64_t rip_ = v->gpr[16]; \
     struct soft_jcache *e_ = &v->jc[soft_jc_index(rip_)]; \
@@ -239,7 +249,7 @@ static inline bool soft_leave(struct soft_vcpu *v, const struct soft_op *op)
     struct soft_link *l_ = SOFT_LINK(op); \
     struct soft_block *b_ = l_->which; \
     v->gpr[16] += (uint64_t)(int64_t)l_->which##_off; \
-    if (soft_leave(v, op)) \
+    if (soft_leave(v, op) || !SOFT_CHAIN) \
         return; \
     if (soft_unlikely(!b_)) \
         SOFT_TAIL return soft_link_##which(v, op); \
@@ -247,13 +257,12 @@ static inline bool soft_leave(struct soft_vcpu *v, const struct soft_op *op)
     SOFT_TAIL return op->fn(v, op); \
 } while (0)
 
-/* Ends a block after an instruction that may have changed anything: back to run.c, next RIP. */
+/* Ends a block after an instruction that may have changed anything. */
 #define SOFT_SYNC(v, op) do { \
     v->gpr[16] += (uint64_t)op->ip + op->len; \
-    v->budget -= SOFT_LINK(op)->nr_insns; \
-    return; \
+    SOFT_TAIL return soft_continue(v, op); \
 } while (0)
 /* The same with gpr[16] already set. */
-#define SOFT_SYNC_AT(v, op) do { v->budget -= SOFT_LINK(op)->nr_insns; return; } while (0)
+#define SOFT_SYNC_AT(v, op) do { SOFT_TAIL return soft_continue(v, op); } while (0)
 
 #endif

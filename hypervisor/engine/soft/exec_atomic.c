@@ -8,6 +8,9 @@
  */
 #include "hypervisor/engine/soft/alu.h"
 
+/* Operands may be misaligned: the host's atomics hold all the same. */
+#define ATOMIC static __attribute__((noinline, no_sanitize("alignment")))
+
 #define SIZES(F) F(8) F(16) F(32) F(64)
 
 /* The two-step way: `expr` computes the new value from x. */
@@ -21,7 +24,7 @@
 
 /* Operations whose flags follow from old value and operand. y: register or immediate (x set). */
 #define LOCK_OP(op_, fetch, next, b) \
-static __attribute__((noinline)) void lock_##op_##_do##b(struct soft_vcpu *v, const struct soft_op *op) \
+ATOMIC void lock_##op_##_do##b(struct soft_vcpu *v, const struct soft_op *op) \
 { \
     uint##b##_t y = op->x ? (uint##b##_t)op->imm : RD##b(op->s), x; \
     uint64_t va = soft_ea(v, op, b / 8, true); \
@@ -44,7 +47,7 @@ SIZES(LOCK_ADD) SIZES(LOCK_SUB) SIZES(LOCK_AND) SIZES(LOCK_OR) SIZES(LOCK_XOR)
 
 /* ADC, SBB, INC, DEC, NEG, NOT: a compare-exchange loop around the ordinary function. */
 #define LOCK_LOOP(op_, call, b) \
-static __attribute__((noinline)) void lock_##op_##_do##b(struct soft_vcpu *v, const struct soft_op *op) \
+ATOMIC void lock_##op_##_do##b(struct soft_vcpu *v, const struct soft_op *op) \
 { \
     uint##b##_t y = op->x ? (uint##b##_t)op->imm : RD##b(op->s), x, r; \
     uint64_t va = soft_ea(v, op, b / 8, true), res, src; \
@@ -74,7 +77,7 @@ SOFT_FN(lock_##op_##b) { lock_##op_##_do##b(v, op); SOFT_NEXT; }
 SIZES(LOCK_ADC) SIZES(LOCK_SBB) SIZES(LOCK_INC) SIZES(LOCK_DEC) SIZES(LOCK_NEG) SIZES(LOCK_NOT)
 
 #define XCHG(b) \
-static __attribute__((noinline)) void xchg_do##b(struct soft_vcpu *v, const struct soft_op *op) \
+ATOMIC void xchg_do##b(struct soft_vcpu *v, const struct soft_op *op) \
 { \
     uint##b##_t x, y = RD##b(op->s); \
     uint64_t va = soft_ea(v, op, b / 8, true); \
@@ -92,7 +95,7 @@ SIZES(XCHG)
 
 /* XADD: memory always as if locked (stronger than needed, and as cheap). */
 #define XADD(b) \
-static __attribute__((noinline)) void xadd_do##b(struct soft_vcpu *v, const struct soft_op *op) \
+ATOMIC void xadd_do##b(struct soft_vcpu *v, const struct soft_op *op) \
 { \
     uint##b##_t x, y = RD##b(op->s); \
     uint64_t va = soft_ea(v, op, b / 8, true); \
@@ -119,7 +122,7 @@ SIZES(XADD)
 
 /* CMPXCHG writes the destination back even when it differs, which matters for faults only. */
 #define CMPXCHG(b) \
-static __attribute__((noinline)) void cmpxchg_do##b(struct soft_vcpu *v, const struct soft_op *op) \
+ATOMIC void cmpxchg_do##b(struct soft_vcpu *v, const struct soft_op *op) \
 { \
     uint##b##_t a = RD##b(0), x = a, y = RD##b(op->s); \
     uint64_t va = soft_ea(v, op, b / 8, true); \
@@ -152,7 +155,7 @@ static void zf_only(struct soft_vcpu *v, bool zf)
     soft_set_flags(v, (soft_get_flags(v) & ~FL_ZF) | (zf ? FL_ZF : 0));
 }
 
-static __attribute__((noinline)) void cmpxchg8b_do(struct soft_vcpu *v, const struct soft_op *op)
+ATOMIC void cmpxchg8b_do(struct soft_vcpu *v, const struct soft_op *op)
 {
     uint64_t a = R64(SOFT_G(2)) << 32 | R32(0), y = R64(SOFT_G(1)) << 32 | R32(SOFT_G(3)), x = a;
     uint64_t va = soft_ea(v, op, 8, true);
@@ -171,7 +174,7 @@ static __attribute__((noinline)) void cmpxchg8b_do(struct soft_vcpu *v, const st
     }
 }
 
-static bool host_cmpxchg16b(void *p, uint64_t *lo, uint64_t *hi, uint64_t new_lo, uint64_t new_hi)
+ATOMIC bool host_cmpxchg16b(void *p, uint64_t *lo, uint64_t *hi, uint64_t new_lo, uint64_t new_hi)
 {
     bool ok;
 
@@ -182,7 +185,7 @@ static bool host_cmpxchg16b(void *p, uint64_t *lo, uint64_t *hi, uint64_t new_lo
     return ok;
 }
 
-static __attribute__((noinline)) void cmpxchg16b_do(struct soft_vcpu *v, const struct soft_op *op)
+ATOMIC void cmpxchg16b_do(struct soft_vcpu *v, const struct soft_op *op)
 {
     uint64_t lo = R64(0), hi = R64(SOFT_G(2));
     uint64_t va = soft_ea(v, op, 16, true);

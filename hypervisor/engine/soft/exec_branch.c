@@ -85,11 +85,19 @@ SOFT_FN(jmp64_m)
     SOFT_JUMP64(v, op);
 }
 
+/* An indirect CALL whose push faults says so first. */
+static SOFT_COLD void call_bad_target(struct soft_vcpu *v, const struct soft_op *op)
+{
+    soft_probe(v, op, soft_stack_va(v, op, soft_sp(v) - 8, 8, true), 8, true);
+    soft_raise_err(v, op, SOFT_GP, 0);
+}
+
 SOFT_FN(call64_r)
 {
     uint64_t rip = R64(op->s);
 
-    CHECK_TARGET(rip);
+    if (soft_unlikely(!canonical(rip)))
+        call_bad_target(v, op);
     soft_push(v, op, SOFT_RIP(v, op) + op->len, 64);
     v->gpr[16] = rip;
     SOFT_JUMP64(v, op);
@@ -99,7 +107,8 @@ SOFT_FN(call64_m)
 {
     uint64_t rip = soft_ld64(v, op, soft_ea(v, op, 8, false));
 
-    CHECK_TARGET(rip);
+    if (soft_unlikely(!canonical(rip)))
+        call_bad_target(v, op);
     soft_push(v, op, SOFT_RIP(v, op) + op->len, 64);
     v->gpr[16] = rip;
     SOFT_JUMP64(v, op);
@@ -121,7 +130,7 @@ static void near_to(struct soft_vcpu *v, const struct soft_op *op, uint64_t rip,
 }
 
 #define LEAVE_ANY(v, op) do { \
-    if (soft_leave(v, op)) \
+    if (soft_leave(v, op) || !SOFT_CHAIN) \
         return; \
     SOFT_TAIL return soft_find_go(v, op); \
 } while (0)
@@ -277,6 +286,17 @@ void soft_op_fall_any(struct soft_vcpu *v, const struct soft_op *op)
 {
     v->gpr[16] = (uint32_t)(v->gpr[16] + op->ip);
     LEAVE_ANY(v, op);
+}
+
+/*
+ * After system instructions: on to whatever gpr[16] names, unless the run loop has something to do. An
+ * interrupt window is its business, and so are events, HLT and steps.
+ */
+void soft_continue(struct soft_vcpu *v, const struct soft_op *op)
+{
+    if (soft_leave(v, op) || v->want_window || v->event.valid || v->halted || v->sti_shadow || !SOFT_CHAIN)
+        return;
+    SOFT_TAIL return soft_find_go(v, op);
 }
 
 /* Put in place of the next op when its block has been overwritten: leaves before executing it. */

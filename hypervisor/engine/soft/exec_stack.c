@@ -214,7 +214,7 @@ static __attribute__((noinline)) void enter_do(struct soft_vcpu *v, const struct
         soft_push(v, op, frame, bits);
     soft_set_sp(v, soft_sp(v) - (op->imm & 0xffff));
     if (wide)
-        R64(SOFT_G(5)) = frame;
+        set_reg(v, SOFT_G(5), bits, frame);
     else if (s32)
         set_reg(v, SOFT_G(5), bits, frame);
     else

@@ -25,7 +25,10 @@ SOFT_FN(cli)
     SOFT_NEXT;
 }
 
-/* The instruction after STI runs before any interrupt; only worth leaving for if one is wanted. */
+/*
+ * The instruction after STI runs before any interrupt. When nothing makes us leave, it simply does, and
+ * the shadow need not exist; otherwise the run loop executes that one instruction on its own.
+ */
 SOFT_FN(sti)
 {
     check_iopl(v, op);
@@ -33,7 +36,11 @@ SOFT_FN(sti)
         v->rflags |= FL_IF;
         v->sti_shadow = true;
     }
-    SOFT_SYNC(v, op);
+    v->gpr[16] += (uint64_t)op->ip + op->len;
+    if (soft_leave(v, op) || v->want_window || !SOFT_CHAIN)
+        return;
+    v->sti_shadow = false;
+    SOFT_TAIL return soft_find_go(v, op);
 }
 
 SOFT_FN(hlt)

@@ -38,8 +38,8 @@ enum soft_cc {
     CC_ADC,          /* cc_res = a + cc_src + 1 */
     CC_SUB,          /* cc_res = a - cc_src */
     CC_SBB,          /* cc_res = a - cc_src - 1 */
-    CC_INC,          /* cc_src = CF from before */
-    CC_DEC,
+    CC_INC,          /* cc_res = a + 1; CF from pc_* */
+    CC_DEC,          /* cc_res = a - 1; CF from pc_* */
 };
 /* cc_op: enum soft_cc in bits 0-7, 64 - operand bits in bits 8-15. */
 #define CC_OP(kind, bits) ((kind) | (64u - (bits)) << 8)
@@ -52,6 +52,18 @@ static inline void soft_set_cc(struct soft_vcpu *v, uint32_t op, uint64_t res, u
     v->cc_op = op;
 }
 
+/* INC and DEC leave CF: what it would be computed from is put aside, unless it already is. */
+static inline void soft_set_cc_keep_cf(struct soft_vcpu *v, uint32_t op, uint64_t res)
+{
+    if (soft_likely((v->cc_op & 0xff) < CC_INC)) {
+        v->pc_op = v->cc_op;
+        v->pc_res = v->cc_res;
+        v->pc_src = v->cc_src;
+    }
+    v->cc_res = res;
+    v->cc_op = op;
+}
+
 /* Sets all six arithmetic flags; other bits of `flags` must be 0. */
 static inline void soft_set_flags(struct soft_vcpu *v, uint32_t flags)
 {
@@ -59,19 +71,29 @@ static inline void soft_set_flags(struct soft_vcpu *v, uint32_t flags)
     v->cc_op = CC_OP(CC_FLAGS, 64);
 }
 
-static inline bool soft_cf(const struct soft_vcpu *v)
+static inline bool soft_cf_of(uint32_t op, uint64_t res, uint64_t src)
 {
-    unsigned sh = v->cc_op >> 8;
-    uint64_t res = v->cc_res << sh, src = v->cc_src << sh, one = 1ull << sh;
+    unsigned sh = op >> 8;
+    uint64_t one = 1ull << sh;
+    bool flag = src & FL_CF;
 
-    switch ((enum soft_cc)(v->cc_op & 0xff)) {
+    res <<= sh;
+    src <<= sh;
+    switch ((enum soft_cc)(op & 0xff)) {
     case CC_ADD: return res < src;
     case CC_ADC: return res <= src;
     case CC_SUB: return res + src < src;
     case CC_SBB: return res + src + one <= src;
     case CC_LOGIC: return false;
-    default: return v->cc_src & FL_CF;
+    default: return flag;
     }
+}
+
+static inline bool soft_cf(const struct soft_vcpu *v)
+{
+    if (soft_unlikely((v->cc_op & 0xff) >= CC_INC))
+        return soft_cf_of(v->pc_op, v->pc_res, v->pc_src);
+    return soft_cf_of(v->cc_op, v->cc_res, v->cc_src);
 }
 
 static inline bool soft_of(const struct soft_vcpu *v)

@@ -23,6 +23,7 @@ enum soft_decode_result soft_decode(uint32_t mode, const uint8_t *bytes, unsigne
 struct soft_block *soft_find_block(struct soft_vcpu *v);
 /* Block ends' slow paths (as handlers): continue at gpr[16]; the link ones remember what they found. */
 void soft_find_go(struct soft_vcpu *v, const struct soft_op *op);
+void soft_continue(struct soft_vcpu *v, const struct soft_op *op);      /* exec_branch.c */
 void soft_link_taken(struct soft_vcpu *v, const struct soft_op *op);
 void soft_link_fall(struct soft_vcpu *v, const struct soft_op *op);
 /* v stored to [gpa, gpa + size) within one page that may hold code; op: the storing instruction or NULL. */

@@ -73,13 +73,13 @@ static inline void *soft_wptr(struct soft_vcpu *v, uint64_t va, unsigned size)
 #define SOFT_MEM(bits) \
 static inline uint##bits##_t soft_ld##bits(struct soft_vcpu *v, const struct soft_op *op, uint64_t va) \
 { \
-    const volatile uint##bits##_t *p = soft_rptr(v, va, bits / 8); \
+    const volatile soft_u##bits *p = soft_rptr(v, va, bits / 8); \
     return soft_likely(p) ? *p : (uint##bits##_t)soft_ld_slow(v, op, va, bits / 8); \
 } \
 static inline void soft_st##bits(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, \
                                  uint##bits##_t val) \
 { \
-    volatile uint##bits##_t *p = soft_wptr(v, va, bits / 8); \
+    volatile soft_u##bits *p = soft_wptr(v, va, bits / 8); \
     if (soft_likely(p)) \
         *p = val; \
     else \

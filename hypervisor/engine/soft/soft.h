@@ -47,6 +47,11 @@ typedef void (*soft_fn)(struct soft_vcpu *v, const struct soft_op *op);
 
 #define soft_likely(x)   __builtin_expect(!!(x), 1)
 #define soft_unlikely(x) __builtin_expect(!!(x), 0)
+/* Guest operands in host memory: any alignment, any type. */
+typedef uint8_t soft_u8 __attribute__((may_alias));
+typedef uint16_t soft_u16 __attribute__((aligned(1), may_alias));
+typedef uint32_t soft_u32 __attribute__((aligned(1), may_alias));
+typedef uint64_t soft_u64 __attribute__((aligned(1), may_alias));
 #define SOFT_COLD        __attribute__((noinline, cold))
 #define SOFT_NORETURN    __attribute__((noreturn, noinline, cold))
 
@@ -237,6 +242,8 @@ struct soft_vcpu {
     uint64_t cc_res, cc_src;
     uint32_t cc_op;
     uint32_t mode;                 /* enum soft_mode bits */
+    uint64_t pc_res, pc_src;       /* where CF comes from after INC and DEC */
+    uint32_t pc_op;
     uint64_t rflags;               /* all but the arithmetic ones (CF PF AF ZF SF OF) */
 
     struct soft_tlbe *tlb;         /* tlbs[kind] for the present CPL and AC */

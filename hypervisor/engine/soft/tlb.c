@@ -204,10 +204,10 @@ static uint64_t ld_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t 
         return x;
     }
     switch (size) {
-    case 1: return *(volatile uint8_t *)(v->ram + gpa);
-    case 2: return *(volatile uint16_t *)(v->ram + gpa);
-    case 4: return *(volatile uint32_t *)(v->ram + gpa);
-    default: return *(volatile uint64_t *)(v->ram + gpa);
+    case 1: return *(volatile soft_u8 *)(v->ram + gpa);
+    case 2: return *(volatile soft_u16 *)(v->ram + gpa);
+    case 4: return *(volatile soft_u32 *)(v->ram + gpa);
+    default: return *(volatile soft_u64 *)(v->ram + gpa);
     }
 }
 
@@ -219,10 +219,10 @@ static void st_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gpa,
         return;
     }
     switch (size) {
-    case 1: *(volatile uint8_t *)(v->ram + gpa) = (uint8_t)x; break;
-    case 2: *(volatile uint16_t *)(v->ram + gpa) = (uint16_t)x; break;
-    case 4: *(volatile uint32_t *)(v->ram + gpa) = (uint32_t)x; break;
-    default: *(volatile uint64_t *)(v->ram + gpa) = x; break;
+    case 1: *(volatile soft_u8 *)(v->ram + gpa) = (uint8_t)x; break;
+    case 2: *(volatile soft_u16 *)(v->ram + gpa) = (uint16_t)x; break;
+    case 4: *(volatile soft_u32 *)(v->ram + gpa) = (uint32_t)x; break;
+    default: *(volatile soft_u64 *)(v->ram + gpa) = x; break;
     }
     if (soft_has_code(v, gpa))
         soft_code_written(v, op, gpa, size);
@@ -317,6 +317,8 @@ void soft_probe(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, unsi
     enum soft_tlb_kind kind = soft_kind(v);
 
     va = wrap(v, va);
+    if (n <= 8)
+        check_alignment(v, op, kind, va, n);
     translate(v, op, kind, va, write);
     if (crosses(va, n))
         translate(v, op, kind, wrap(v, (va & SOFT_PAGE_MASK) + SOFT_PAGE_SIZE), write);
