@@ -8,10 +8,10 @@ from host import GUESTS, HostTest
 
 
 class Guests(HostTest):
-    def start(self, name, args=None, **keys):
+    def start(self, guest, args=None, **keys):
         """Starts a guest with its console on a pipe."""
-        keys = dict(dict(name=name, memory=32, ramdisk=None, extra=args), **keys)
-        cfg = self.host.config(kernel=os.path.join(GUESTS, name + ".elf"), **keys)
+        keys = dict(dict(name=guest, memory=32, ramdisk=None, extra=args), **keys)
+        cfg = self.host.config(kernel=os.path.join(GUESTS, guest + ".elf"), **keys)
         p = subprocess.Popen(["xl", "create", "-q", "-c", cfg], env=self.host.env, stdin=subprocess.PIPE,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         self.addCleanup(p.wait)
@@ -20,8 +20,8 @@ class Guests(HostTest):
         self.addCleanup(p.stdout.close)
         return p
 
-    def verdict(self, name, args=None, **keys):
-        p = self.start(name, args, **keys)
+    def verdict(self, guest, args=None, **keys):
+        p = self.start(guest, args, **keys)
         seen = ""
         for line in p.stdout:
             seen += line
@@ -29,7 +29,7 @@ class Guests(HostTest):
                 return seen
             if "FAILURE" in line:
                 break
-        self.fail("%s: %s" % (name, seen))
+        self.fail("%s: %s" % (guest, seen))
 
     def test_hello(self):
         self.verdict("hello")
