@@ -425,7 +425,7 @@ static void adjust(struct rng *r, struct cpu_case *c, const ZydisDecodedInstruct
     }
     if (i->meta.category == ZYDIS_CATEGORY_UNCOND_BR || i->meta.category == ZYDIS_CATEGORY_CALL) {
         int g = ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_of(ops[0].reg.value) : -1;
-        if (g >= 0)
+        if (g >= 0 && g != ENGINE_RSP)
             c->in.gpr[g] = code_target(r);
     }
     /* Which of its bytes a masked move checks for alignment is the CPU's choice. */
