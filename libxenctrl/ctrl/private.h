@@ -127,4 +127,14 @@ int writev_exact(int fd, const struct iovec *iov, int iovcnt);
 /* Lets the page cache forget what was read or written; advice only. */
 void discard_file_cache(xc_interface *xch, int fd, int flush);
 
+/* Between arrays of bytes, as hypercalls have them, and of 64-bit words. */
+void bitmap_64_to_byte(uint8_t *bp, const uint64_t *lp, int nbits);
+void bitmap_byte_to_64(uint64_t *lp, const uint8_t *bp, int nbits);
+
+/* The lowest set bit, from 1; 0 if there is none. */
+int xc_ffs8(uint8_t x);
+int xc_ffs16(uint16_t x);
+int xc_ffs32(uint32_t x);
+int xc_ffs64(uint64_t x);
+
 #endif

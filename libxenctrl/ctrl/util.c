@@ -92,7 +92,6 @@ void *xc_memalign(xc_interface *xch, size_t alignment, size_t size)
     return p;
 }
 
-/* Between arrays of bytes, as hypercalls have them, and of 64-bit words. */
 void bitmap_64_to_byte(uint8_t *bp, const uint64_t *lp, int nbits)
 {
     for (int i = 0; i < (nbits + 7) / 8; i++) {

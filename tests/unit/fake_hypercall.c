@@ -151,6 +151,13 @@ long xencall2L(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t a
     if (++fake.calls == fake.fail_at) {
         return fail(fake.fail_errno);
     }
+    if (fake.on_op) {
+        int rc = fake.on_op(op, (unsigned int)arg1, arg);
+
+        if (rc != FAKE_PASS) {
+            return rc;
+        }
+    }
     switch (op) {
     case __HYPERVISOR_memory_op:
         return memory_op((unsigned int)arg1, arg);
@@ -239,6 +246,13 @@ static int do_fake_domctl(struct xen_domctl *d)
     if (d->interface_version != XEN_DOMCTL_INTERFACE_VERSION) {
         return fail(EACCES);
     }
+    if (fake.on_domctl) {
+        int rc = fake.on_domctl(d);
+
+        if (rc != FAKE_PASS) {
+            return rc;
+        }
+    }
     if (d->domain != FAKE_DOMID) {
         return fail(ESRCH);
     }
@@ -265,6 +279,13 @@ static int do_fake_sysctl(struct xen_sysctl *s)
 
     if (s->interface_version != XEN_SYSCTL_INTERFACE_VERSION) {
         return fail(EACCES);
+    }
+    if (fake.on_sysctl) {
+        int rc = fake.on_sysctl(s);
+
+        if (rc != FAKE_PASS) {
+            return rc;
+        }
     }
     if (s->cmd != XEN_SYSCTL_get_cpu_policy) {
         return fail(ENOSYS);

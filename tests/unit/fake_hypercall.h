@@ -19,6 +19,7 @@
 #define FAKE_PARAMS    64
 #define FAKE_LEAVES    8
 #define FAKE_ORDERS    3
+#define FAKE_PASS      (-12345)
 
 struct fake_host {
     /* what the test sets */
@@ -27,6 +28,10 @@ struct fake_host {
     unsigned long max_pages;           /* that the domain may have */
     bool no_large_pages;
     const char *caps;
+    /* asked before the host itself; a hook returns FAKE_PASS for what it does not know */
+    int (*on_domctl)(struct xen_domctl *d);
+    int (*on_sysctl)(struct xen_sysctl *s);
+    int (*on_op)(unsigned int nr, unsigned int cmd, void *arg);
 
     /* what the test looks at */
     unsigned int calls;
