@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <xen/memory.h>
@@ -584,6 +585,26 @@ void client_free(struct client *c)
     free(c);
 }
 
+static int on_listen_again(sd_event_source *s, uint64_t usec, void *opaque)
+{
+    struct core *core = opaque;
+
+    core->listen_again = sd_event_source_disable_unref(core->listen_again);
+    sd_event_source_set_enabled(core->listen_src, SD_EVENT_ON);
+    return 0;
+}
+
+/* Out of descriptors: whoever waits to be accepted would keep the loop spinning. */
+static void rest(struct core *core)
+{
+    kr_log_once(KR_ERR, "out of descriptors: no new clients for now");
+    if (!core->listen_again &&
+        sd_event_add_time_relative(core->event, &core->listen_again, CLOCK_MONOTONIC, 500000, 0,
+                                   on_listen_again, core) >= 0) {
+        sd_event_source_set_enabled(core->listen_src, SD_EVENT_OFF);
+    }
+}
+
 static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *opaque)
 {
     struct core *core = opaque;
@@ -594,7 +615,7 @@ static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *opaque)
 
     if (sock < 0) {
         if (errno == EMFILE || errno == ENFILE) {
-            kr_log_once(KR_ERR, "out of descriptors: no new clients");
+            rest(core);
         }
         return 0;
     }

@@ -71,6 +71,7 @@ void core_free(struct core *core)
     }
     domain_kill_now(core->dom0);
     sd_event_source_disable_unref(core->listen_src);
+    sd_event_source_disable_unref(core->listen_again);
     if (core->listen_fd >= 0) {
         close(core->listen_fd);
     }

@@ -92,7 +92,7 @@ struct con_ring {
 
 struct core {
     sd_event *event;
-    sd_event_source *listen_src;
+    sd_event_source *listen_src, *listen_again;
     int listen_fd;
     uid_t uid;                   /* the peer uid that is domain 0, besides root */
     const char *domain_program;

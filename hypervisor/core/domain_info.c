@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include <xen/vcpu.h>
 
@@ -34,7 +34,7 @@ void domain_vcpu_report(const struct domain *d, uint32_t vcpu, struct vcpu_repor
     out->cpu_ns = out->time[RUNSTATE_running];
     out->online = s->online != 0;
     out->running = run == KL_RS_RUNNING && d->run == PROC_RUNNING;
-    out->blocked = run == KL_RS_BLOCKED;
+    out->blocked = run == KL_RS_BLOCKED && !d->proc_gone;
 }
 
 /* Domain 0's processor time is the host's: everything not idle since boot. */
@@ -42,7 +42,7 @@ static uint64_t host_cpu_ns(void)
 {
     unsigned long long t[8] = { 0 }, busy = 0;
     FILE *f = fopen("/proc/stat", "re");
-    long hz = 100;
+    long hz = sysconf(_SC_CLK_TCK);
 
     if (f) {
         if (fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2], &t[3],
@@ -51,7 +51,7 @@ static uint64_t host_cpu_ns(void)
         }
         fclose(f);
     }
-    return busy * (1000000000ull / (unsigned long long)hz);
+    return busy * (1000000000ull / (unsigned long long)(hz > 0 ? hz : 100));
 }
 
 static void host_info_of(struct domain *d, struct xen_domctl_getdomaininfo *info)

@@ -486,7 +486,9 @@ static int on_vcpu(sd_event_source *s, int fd, uint32_t revents, void *opaque)
             domproc_kill(d, "a malformed hypercall message");
             goto out;
         }
-        on_hypercall(v, buf);
+        if (!d->dying) {
+            on_hypercall(v, buf);
+        }
     }
 out:
     domain_put(d);

@@ -572,10 +572,10 @@ long do_grant_table_op(struct hcall *hc)
         rc = hc->arg[2] == 1 ? op_get_status_frames(hc) : -EINVAL;
         break;
     case GNTTABOP_get_version:
-        rc = hc->arg[2] == 1 ? op_get_version(hc) : -EINVAL;
+        rc = op_get_version(hc);
         break;
     case GNTTABOP_set_version:
-        rc = hc->arg[2] == 1 ? op_set_version(hc) : -EINVAL;
+        rc = op_set_version(hc);
         break;
     case GNTTABOP_copy:
         rc = gnt_op_copy(hc);

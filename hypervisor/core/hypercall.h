@@ -13,8 +13,8 @@
 /* Who may issue an op. */
 enum hc_who {
     WHO_NONE = 0,       /* not implemented: -ENOSYS, counted */
-    WHO_GUEST,          /* guests on themselves; domain 0 also on others */
-    WHO_ANY,            /* anyone; restricted clients on their target */
+    WHO_GUEST,          /* names a domain: guests themselves, domain 0 any */
+    WHO_ANY,            /* concerns the caller alone: any guest, domain 0 */
     WHO_CONTROL,        /* domain 0 only: -EPERM for guests */
 };
 

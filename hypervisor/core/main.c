@@ -195,7 +195,22 @@ static void describe(struct core *core)
                    (unsigned long long)core->tsc_khz, core->kvm_verdict);
 }
 
-static int serve(const struct options *o)
+/* What xl info shows as the hypervisor's command line. */
+static void keep_cmdline(struct core *core, char **args)
+{
+    size_t len = 0;
+
+    for (; *args; args++) {
+        int n = snprintf(core->cmdline + len, sizeof(core->cmdline) - len, "%s%s", len ? " " : "", *args);
+
+        len += n > 0 ? (size_t)n : 0;
+        if (len >= sizeof(core->cmdline)) {
+            return;
+        }
+    }
+}
+
+static int serve(const struct options *o, char **args)
 {
     char path[PATH_MAX];
     sd_event *event = NULL;
@@ -210,6 +225,7 @@ static int serve(const struct options *o)
         kr_log(KR_ERR, "cannot start: %s", strerror(errno));
         goto out;
     }
+    keep_cmdline(core, args);
     if (o->domain_program) {
         core->domain_program = o->domain_program;
     }
@@ -259,5 +275,5 @@ int main(int argc, char **argv)
     kr_log_init("kryptond", o.level);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     raise_limits();
-    return serve(&o);
+    return serve(&o, argv + 1);
 }
