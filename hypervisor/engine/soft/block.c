@@ -475,14 +475,27 @@ static struct soft_block *link_target(struct soft_vcpu *v, const struct soft_op 
     return to;
 }
 
-void soft_link_taken(struct soft_vcpu *v, const struct soft_op *op)
+static __attribute__((noinline)) void link_taken_slow(struct soft_vcpu *v, const struct soft_op *op)
 {
     op = link_target(v, op, 1)->ops;
     SOFT_TAIL return op->fn(v, op);
 }
 
-void soft_link_fall(struct soft_vcpu *v, const struct soft_op *op)
+static __attribute__((noinline)) void link_fall_slow(struct soft_vcpu *v, const struct soft_op *op)
 {
     op = link_target(v, op, 2)->ops;
     SOFT_TAIL return op->fn(v, op);
 }
+
+/* A branch to another page is never linked: the jump cache usually knows it. */
+#define LINK(bit, slow) do { \
+    struct soft_jcache *e = &v->jc[soft_jc_index(v->gpr[16])]; \
+    if (soft_unlikely(e->key != (v->gpr[16] ^ v->jc_salt)) || soft_unlikely(e->blk->mode != v->mode) || \
+        soft_unlikely(SOFT_LINK(op)->in_page & bit)) \
+        SOFT_TAIL return slow(v, op); \
+    op = e->blk->ops; \
+    SOFT_TAIL return op->fn(v, op); \
+} while (0)
+
+void soft_link_taken(struct soft_vcpu *v, const struct soft_op *op) { LINK(1, link_taken_slow); }
+void soft_link_fall(struct soft_vcpu *v, const struct soft_op *op) { LINK(2, link_fall_slow); }

@@ -55,7 +55,7 @@ static void vcpu_free(struct soft_vcpu *v)
     if (v->pages)
         munmap(v->pages, v->e->nr_gfns * sizeof(*v->pages));
     pthread_mutex_destroy(&v->inval.lock);
-    free(v);
+    munmap(v, sizeof(*v));
 }
 
 static void destroy(struct engine *en)
@@ -102,10 +102,11 @@ static struct engine_vcpu *vcpu_create(struct engine *en, unsigned id)
         errno = EINVAL;
         return NULL;
     }
-    v = aligned_alloc(64, (sizeof(*v) + 63) & ~(size_t)63);
-    if (!v)
+    v = reserve(sizeof(*v));
+    if (!v) {
+        errno = ENOMEM;
         return NULL;
-    memset(v, 0, sizeof(*v));
+    }
     v->e = e;
     v->m = &e->env;
     v->ram = e->env.ram;
@@ -113,7 +114,7 @@ static struct engine_vcpu *vcpu_create(struct engine *en, unsigned id)
     v->trace = e->trace;
     v->pages = reserve(e->nr_gfns * sizeof(*v->pages));
     if (!v->pages) {
-        free(v);
+        munmap(v, sizeof(*v));
         errno = ENOMEM;
         return NULL;
     }

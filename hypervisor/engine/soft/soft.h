@@ -184,7 +184,7 @@ struct soft_itlbe { uint64_t tag, gpa; };      /* gpa bit 0: global */
 /* Linear RIP -> block. key = rip ^ salt, so that changing the salt empties it (see block.c). */
 struct soft_jcache { uint64_t key; struct soft_block *blk; };
 #define SOFT_JC_SLOT_BITS 6        /* slots per page */
-#define SOFT_JC_PAGE_BITS 8
+#define SOFT_JC_PAGE_BITS 10
 #define SOFT_JC_SIZE (1u << (SOFT_JC_SLOT_BITS + SOFT_JC_PAGE_BITS))
 
 /* ---------------------------------------------------------------- floating point state (x87*.c, sse*.c) */
