@@ -38,6 +38,8 @@ static uint64_t nasty(void *buffer)
                                       0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0xffffffff81000000,
                                       0x00007ffffffff000, 0xfee00000, 0x1000 };
 
+    uint64_t v;
+
     switch (rnd() % 4) {
     case 0:
         return edges[rnd() % (sizeof(edges) / sizeof(*edges))];
@@ -46,8 +48,32 @@ static uint64_t nasty(void *buffer)
     case 2:
         return (uint64_t)buffer + rnd() % 4096;
     default:
-        return rnd() >> (rnd() % 64);
+        v = rnd() >> (rnd() % 64);
     }
+    /* Neither an address nor a frame of our own code: results written there would end the game. */
+    return (v >= 0xf0000 && v < 0x130000) || (v >= 0xf0 && v < 0x130) ? v + 0x2000000 : v;
+}
+
+/* The areas that these name are written from then on, wherever a random address leads. */
+static bool registers_area(uint32_t vcpu_op)
+{
+    return vcpu_op == VCPUOP_register_runstate_memory_area || vcpu_op == VCPUOP_register_vcpu_info ||
+           vcpu_op == VCPUOP_register_vcpu_time_memory_area;
+}
+
+/* So these get addresses that are not mapped, not canonical, or ours to lose. */
+static void register_areas(uint8_t *buffer)
+{
+    static const uint32_t ops[] = { VCPUOP_register_runstate_memory_area, VCPUOP_register_vcpu_info,
+                                    VCPUOP_register_vcpu_time_memory_area };
+    uint64_t *arg = (uint64_t *)(buffer + PAGE);
+
+    arg[0] = rnd() % 2 ? (uint64_t)buffer + rnd() % 8000 : rnd() | 1ull << 40;
+    arg[1] = rnd() % 8192;
+    if (rnd() % 4 == 0) {
+        arg[0] = (uint64_t)buffer / PAGE;
+    }
+    HC(vcpu_op, ops[rnd() % 3], rnd() % 4, arg);
 }
 
 /* What a guest may do to itself, which would prove nothing: ending, waiting, losing its console. */
@@ -55,11 +81,12 @@ static bool left_out(uint64_t op, uint64_t a1)
 {
     switch (op) {
     case __HYPERVISOR_iret:             /* its stub is an undefined instruction */
+    case __HYPERVISOR_multicall:        /* could hold any of the others: see multicalls() */
         return true;
     case __HYPERVISOR_sched_op:
         return (uint32_t)a1 != SCHEDOP_yield;
     case __HYPERVISOR_vcpu_op:
-        return (uint32_t)a1 == VCPUOP_down || (uint32_t)a1 == VCPUOP_up;
+        return (uint32_t)a1 == VCPUOP_down || (uint32_t)a1 == VCPUOP_up || registers_area((uint32_t)a1);
     case __HYPERVISOR_event_channel_op:
         return (uint32_t)a1 == EVTCHNOP_reset || (uint32_t)a1 == EVTCHNOP_close;
     case __HYPERVISOR_memory_op:
@@ -99,24 +126,60 @@ static void memory_ops(uint8_t *buffer)
     HC(memory_op, op, buffer, 0);
 }
 
+/* An array of grant operations gets a status each: a long one at a low address would overwrite us. */
+static void keep_short(uint64_t op, uint64_t *at, uint64_t *count, void *buffer)
+{
+    if (op == __HYPERVISOR_grant_table_op) {
+        *at = (uint64_t)buffer + rnd() % 1024;
+        *count %= 17;
+    }
+}
+
+static void multicalls(uint8_t *buffer)
+{
+    struct multicall_entry *e = (void *)buffer;
+
+    for (unsigned i = 0; i < 16; i++) {
+        e[i].op = rnd() % 42;
+        for (unsigned k = 0; k < 6; k++) {
+            e[i].args[k] = nasty(buffer);
+        }
+        keep_short(e[i].op, &e[i].args[1], &e[i].args[2], buffer);
+        if (left_out(e[i].op, e[i].args[0])) {
+            e[i].op = nasty(buffer) | 1ull << 32;
+        }
+    }
+    HC(multicall, buffer, rnd() % 17, 0);
+}
+
 static void hypercalls(bool forever)
 {
     uint8_t *buffer = page_alloc(2);
 
     for (unsigned i = 0; forever || i < ROUNDS; i++) {
-        uint64_t op = rnd() % 8 ? rnd() % 42 : nasty(buffer), a1 = nasty(buffer);
+        uint64_t op = rnd() % 8 ? rnd() % 42 : nasty(buffer), a1 = nasty(buffer), a2, a3;
 
         if (rnd() % 8 == 0) {
             memory_ops(buffer);
+            continue;
+        }
+        if (rnd() % 32 == 0) {
+            register_areas(buffer);
+            continue;
+        }
+        if (rnd() % 16 == 0) {
+            multicalls(buffer);
             continue;
         }
         scribble(buffer, 64 + rnd() % 256);
         for (unsigned k = 0; k < 8; k++) {
             ((uint64_t *)buffer)[rnd() % 16] = nasty(buffer);
         }
+        a2 = rnd() % 3 ? (uint64_t)buffer : nasty(buffer);
+        a3 = nasty(buffer);
+        keep_short(op, &a2, &a3, buffer);
         if (!left_out(op, a1)) {
-            hypercall5(op, a1, rnd() % 3 ? (uint64_t)buffer : nasty(buffer), nasty(buffer), nasty(buffer),
-                       nasty(buffer));
+            hypercall5(op, a1, a2, a3, nasty(buffer), nasty(buffer));
         }
     }
 }

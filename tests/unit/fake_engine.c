@@ -201,6 +201,7 @@ void fake_domain_start(struct fake_domain *d, unsigned vcpus)
     struct kl_run_map run = { 0, FAKE_RAM_PAGES, 0, KL_MEM_RAM, ENGINE_GFN_RAM };
     struct kl_run_map shared = { FAKE_SHARED_GFN, 1, 0, KL_MEM_XEN, ENGINE_GFN_RAM };
     struct engine_env env;
+    static uint64_t khz;
 
     must(ftruncate(ram, FAKE_RAM_PAGES * 4096) == 0 && ftruncate(xen, KL_XEN_PAGES * 4096) == 0);
     m->ops = &engine_fake;
@@ -213,7 +214,10 @@ void fake_domain_start(struct fake_domain *d, unsigned vcpus)
     pthread_mutex_init(&m->run_lock, NULL);
     pthread_cond_init(&m->run_cond, NULL);
     must(memory_init(m, FAKE_GPA_LIMIT, KL_XEN_PAGES, ram, xen) == 0);
-    time_init(m, 0);
+    if (!khz) {
+        khz = time_tsc_khz(20);
+    }
+    time_init(m, khz);
     callbacks_init(m, &env);
     m->engine = m->ops->create(&env);
     must(vcpus_create(m) == 0);
