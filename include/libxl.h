@@ -8,9 +8,9 @@
  * _libxl_types.h for all of them. What a function returns through char ** or as an array belongs to
  * the caller: free() or the matching _list_free().
  *
- * Slow calls take a libxl_asyncop_how. NULL: the call returns when all is done. Else it returns 0 as
- * soon as the work has begun, and the outcome is given to how's callback, or without a callback is
- * queued as an OPERATION_COMPLETE event (libxl_event.h says how libxl then gets to run).
+ * Slow calls take a libxl_asyncop_how. NULL: the call returns when all is done. Else it returns 0
+ * as soon as the work has begun, and the outcome is given to how's callback, or without a callback
+ * is queued as an OPERATION_COMPLETE event (libxl_event.h says how libxl then gets to run).
  *
  * A ctx may be used by several threads. Never: reads the program's configuration files, prints, or
  * exits; keeps state outside the ctx, except for the SIGCHLD handler it may have to install.
@@ -42,7 +42,8 @@ typedef struct libxl__ctx libxl_ctx;
 #endif
 #endif
 
-/* Marks what callbacks out of libxl must think about before calling; libxl's own files redefine it. */
+/* Marks what callbacks out of libxl must think about before calling; libxl's own files redefine
+ * it. */
 #ifndef LIBXL_EXTERNAL_CALLERS_ONLY
 #define LIBXL_EXTERNAL_CALLERS_ONLY
 #endif

@@ -79,8 +79,8 @@ void libxl_osevent_afterpoll(libxl_ctx *ctx, int nfds, const struct pollfd *fds,
  * libxl_osevent_occurred_*; what it stores through for_app_registration is its own. The register
  * and modify hooks return 0, or not 0 if they cannot. Times are absolute (gettimeofday). A timeout
  * happens once; timeout_modify is only ever used to make it happen at once (time {0,0}), and
- * timeout_deregister is not called by libxl. The hooks are called with libxl's lock held and must not
- * call libxl.
+ * timeout_deregister is not called by libxl. The hooks are called with libxl's lock held and must
+ * not call libxl.
  */
 typedef struct libxl_osevent_hooks {
     int (*fd_register)(void *user, int fd, void **for_app_registration_out, short events,
@@ -128,8 +128,8 @@ void libxl_childproc_setmode(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
 int libxl_childproc_reaped(libxl_ctx *ctx, pid_t pid, int status) LIBXL_EXTERNAL_CALLERS_ONLY;
 /* For programs that own SIGCHLD and share it with libxl: a child may have ended. */
 void libxl_childproc_sigchld_occurred(libxl_ctx *ctx) LIBXL_EXTERNAL_CALLERS_ONLY;
-/* In a child that will go on without exec: gives up everything shared with the parent. After it only
- * libxl_ctx_free may be called on an old ctx. */
+/* In a child that will go on without exec: gives up everything shared with the parent. After it
+ * only libxl_ctx_free may be called on an old ctx. */
 void libxl_postfork_child_noexec(libxl_ctx *ctx);
 
 #endif

@@ -14,7 +14,8 @@
 
 /* The part of name after its last '/', in memory the caller frees; NULL only for lack of memory. */
 char *libxl_basename(const char *name);
-/* Shadow or HAP pool to give a domain, in KiB: 1 MiB per vCPU, 8 bytes per 4 KiB page, and page tables. */
+/* Shadow or HAP pool to give a domain, in KiB: 1 MiB per vCPU, 8 bytes per 4 KiB page, and page
+ * tables. */
 unsigned long libxl_get_required_shadow_memory(unsigned long maxmem_kb, unsigned int smp_cpus);
 /* ERROR_INVAL if no domain has that name. */
 int libxl_name_to_domid(libxl_ctx *ctx, const char *name, uint32_t *domid);
@@ -83,8 +84,8 @@ int libxl_bitmap_test(const libxl_bitmap *bitmap, int bit);
 void libxl_bitmap_set(libxl_bitmap *bitmap, int bit);
 void libxl_bitmap_reset(libxl_bitmap *bitmap, int bit);
 int libxl_bitmap_count_set(const libxl_bitmap *bitmap);
-/* The result is allocated, as large as the larger (or) or the smaller (and) argument; it may be one of
- * them. */
+/* The result is allocated, as large as the larger (or) or the smaller (and) argument; it may be
+ * one of them. */
 int libxl_bitmap_or(libxl_ctx *ctx, libxl_bitmap *or_map, const libxl_bitmap *map1,
                     const libxl_bitmap *map2);
 int libxl_bitmap_and(libxl_ctx *ctx, libxl_bitmap *and_map, const libxl_bitmap *map1,

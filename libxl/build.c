@@ -74,7 +74,8 @@ static uint32_t tsc_mode(libxl_tsc_mode m)
 }
 
 /* While it is built the domain may be filled up to its maximum, on demand or at once; then its
- * balloon driver brings it down to the target, above which the limit keeps it from growing again. */
+ * balloon driver brings it down to the target, above which the limit keeps it from growing again.
+ * */
 static int set_limit(struct lx_gc *gc, uint32_t domid, uint64_t memkb)
 {
     if (!xc_domain_setmaxmem(gc->ctx->xch, domid, memkb + LX_MAXMEM_SLACK_KB))

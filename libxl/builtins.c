@@ -400,7 +400,8 @@ static int parse_policy(struct lx_parse *ps, const struct lx_json *o, size_t bit
     int rc = lx_json_string(ps, o, out);
 
     if (!rc && (strlen(*out) != bits || strspn(*out, "01xks") != bits))
-        rc = lx_json_complain(ps, o, "\"%.70s\" is not %zu of the characters 0 1 x k s", *out, bits);
+        rc = lx_json_complain(ps, o, "\"%.70s\" is not %zu of the characters 0 1 x k s", *out,
+                              bits);
     return rc;
 }
 

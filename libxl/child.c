@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Children. libxl's own are awaited through pidfds, which needs no signal and disturbs nobody. Only a
- * program that hands libxl all of its children (libxl_sigchld_owner_libxl_always) makes it install a
- * SIGCHLD handler; that, and the list of contexts the handler wakes, are per process by nature and
- * the one state that libxl keeps outside a ctx.
+ * Children. libxl's own are awaited through pidfds, which needs no signal and disturbs nobody.
+ * Only a program that hands libxl all of its children (libxl_sigchld_owner_libxl_always) makes it
+ * install a SIGCHLD handler; that, and the list of contexts the handler wakes, are per process by
+ * nature and the one state that libxl keeps outside a ctx.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -194,8 +194,8 @@ static void pidfd_readable(struct lx_egc *egc, struct lx_ev_fd *efd, int fd, sho
 pid_t lx_child_fork(struct lx_gc *gc, struct lx_ev_child *ev, lx_child_callback *func)
 {
     libxl_ctx *ctx = gc->ctx;
-    pid_t pid = ctx->child_hooks->fork_replacement ? ctx->child_hooks->fork_replacement(ctx->child_user)
-                                                   : fork();
+    const libxl_childproc_hooks *hooks = ctx->child_hooks;
+    pid_t pid = hooks->fork_replacement ? hooks->fork_replacement(ctx->child_user) : fork();
     int fd, rc;
 
     if (pid < 0) {
@@ -207,8 +207,8 @@ pid_t lx_child_fork(struct lx_gc *gc, struct lx_ev_child *ev, lx_child_callback 
     ev->pid = pid;
     ev->func = func;
     LIST_INSERT_HEAD(&ctx->children, ev, entry);
-    if (ctx->child_hooks->chldowner == libxl_sigchld_owner_mainloop ||
-        ctx->child_hooks->chldowner == libxl_sigchld_owner_libxl_always)
+    if (hooks->chldowner == libxl_sigchld_owner_mainloop ||
+        hooks->chldowner == libxl_sigchld_owner_libxl_always)
         return pid;
     fd = (int)syscall(SYS_pidfd_open, pid, 0);
     rc = fd < 0 ? ERROR_FAIL : lx_fd_register(gc, &ev->pidfd, pidfd_readable, fd, POLLIN);

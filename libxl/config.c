@@ -22,7 +22,8 @@ static int merge_name(struct lx_gc *gc, uint32_t domid, libxl_domain_config *con
 
 static int merge_memory(struct lx_gc *gc, uint32_t domid, libxl_domain_config *config)
 {
-    const char *max = lx_xs_peek(gc, lx_sprintf(gc, "%s/memory/static-max", lx_dom_path(gc, domid)));
+    const char *dom = lx_dom_path(gc, domid);
+    const char *max = lx_xs_peek(gc, lx_sprintf(gc, "%s/memory/static-max", dom));
     uint64_t target;
     int rc = libxl_get_memory_target(gc->ctx, domid, &target);
 

@@ -137,7 +137,8 @@ int libxl_console_exec(libxl_ctx *ctx, uint32_t domid, int cons_num, libxl_conso
     LX_GC(ctx);
     const char *dir = getenv("KRYPTON_LIBEXECDIR"), *type_name;
     char *program = lx_sprintf(gc, "%s/xenconsole", dir ? dir : KR_PKGLIBEXECDIR);
-    char *fd = lx_sprintf(gc, "%d", notify_fd);
+    const char *dom = lx_sprintf(gc, "%u", domid), *num = lx_sprintf(gc, "%d", cons_num);
+    const char *fd = lx_sprintf(gc, "%d", notify_fd);
 
     switch (type) {
     case LIBXL_CONSOLE_TYPE_PV: type_name = "pv"; break;
@@ -148,11 +149,10 @@ int libxl_console_exec(libxl_ctx *ctx, uint32_t domid, int cons_num, libxl_conso
         return ERROR_INVAL;
     }
     if (notify_fd >= 0)
-        execl(program, program, lx_sprintf(gc, "%u", domid), "--num", lx_sprintf(gc, "%d", cons_num),
-              "--type", type_name, "--start-notify-fd", fd, NULL);
+        execl(program, program, dom, "--num", num, "--type", type_name, "--start-notify-fd", fd,
+              NULL);
     else
-        execl(program, program, lx_sprintf(gc, "%u", domid), "--num", lx_sprintf(gc, "%d", cons_num),
-              "--type", type_name, NULL);
+        execl(program, program, dom, "--num", num, "--type", type_name, NULL);
     LX_LOGE(ERROR, "cannot run %s", program);
     return ERROR_FAIL;
 }

@@ -156,22 +156,34 @@ static void put_char(char *policy, unsigned bit, unsigned len, char c)
     memset(policy + 32 - bit - len, c, len);
 }
 
-/* Family and model: what does not fit in four bits goes to the extended field of leaf 1. */
-static void put_extended(char *policy, const struct cpuid_name *f, unsigned long v)
-{
-    unsigned long base = v, extended = 0;
+/* Family and model go on in extended fields of leaf 1's eax. */
+static const struct {
+    const char *name;
+    uint8_t bit, len;
+} extended[] = { { "family", 20, 8 }, { "model", 16, 4 } };
 
-    if (!strcmp(f->name, "family")) {
-        if (v > 0xf) {
-            extended = v - 0xf;
-            base = 0xf;
-        }
-        put_number(policy, 20, 8, extended);
-    } else if (!strcmp(f->name, "model")) {
-        put_number(policy, 16, 4, v >> 4);
-        base = v & 0xf;
+static int extended_of(const struct cpuid_name *f)
+{
+    for (int i = 0; i < 2; i++)
+        if (!strcmp(f->name, extended[i].name))
+            return i;
+    return -1;
+}
+
+static void put_value(char *policy, const struct cpuid_name *f, unsigned long v)
+{
+    int e = extended_of(f);
+    unsigned long more = 0;
+
+    if (e == 0 && v > 0xf) { /* the extended family is added to 15, the extended model in front */
+        more = v - 0xf;
+        v = 0xf;
+    } else if (e == 1) {
+        more = v >> 4;
     }
-    put_number(policy, f->bit, f->len, base);
+    if (e >= 0)
+        put_number(policy, extended[e].bit, extended[e].len, more);
+    put_number(policy, f->bit, f->len, v);
 }
 
 static bool is_policy_char(const char *val)
@@ -193,14 +205,19 @@ static int set_cpuid(libxl_cpuid_policy_list *list, const struct cpuid_name *f, 
     unsigned long v;
 
     if (is_policy_char(val) && !val[1]) {
-        put_char(register_policy(list, f->leaf, f->subleaf, f->reg), f->bit, f->len, val[0]);
+        int e = extended_of(f);
+
+        policy = register_policy(list, f->leaf, f->subleaf, f->reg);
+        put_char(policy, f->bit, f->len, val[0]);
+        if (e >= 0)
+            put_char(policy, extended[e].bit, extended[e].len, val[0]);
         return 0;
     }
     v = strtoul(val, &end, 0);
     if (!isdigit((unsigned char)val[0]) || *end || (f->len == 1 && v > 1))
         return 3;
     policy = register_policy(list, f->leaf, f->subleaf, f->reg);
-    put_extended(policy, f, v);
+    put_value(policy, f, v);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What can be said about a CPU feature by name: where CPUID or an MSR keeps it. Included by cpuid.c. */
+/* What can be said about a CPU feature by name: where CPUID or an MSR keeps it. Included by
+ * cpuid.c. */
 
 /* Bits from bit up, len of them, of reg (0 to 3: eax, ebx, ecx, edx) in a CPUID leaf. */
 static const struct cpuid_name {

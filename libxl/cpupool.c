@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* CPU pools: the hypervisor knows their CPUs and scheduler, xenstore their names (/local/pool/N). */
+/* CPU pools: the hypervisor knows their CPUs and scheduler, xenstore their names (/local/pool/N).
+ * */
 #include <stdlib.h>
 
 #include "libxl/domain.h"
@@ -59,7 +60,8 @@ libxl_cpupoolinfo *libxl_list_cpupool(libxl_ctx *ctx, int *nb_pool_out)
     int n = 0, rc = 0;
 
     *nb_pool_out = 0;
-    for (uint32_t id = 0; !rc && (x = xc_cpupool_getinfo(ctx->xch, id)); id = list[n - 1].poolid + 1) {
+    for (uint32_t id = 0; !rc && (x = xc_cpupool_getinfo(ctx->xch, id)); id++) {
+        id = x->cpupool_id;
         list = lx_realloc(NULL, list, (size_t)(n + 1) * sizeof(*list));
         libxl_cpupoolinfo_init(&list[n]);
         rc = fill_in(ctx, x, &list[n++]);

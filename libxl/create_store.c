@@ -32,7 +32,8 @@ static const struct {
     { "error", LX_GUEST_OWNS },
 };
 
-/* Top-level nodes are made anew: a number is used again, and what an earlier domain left must go. */
+/* Top-level nodes are made anew: a number is used again, and what an earlier domain left must go.
+ * */
 static int put_anew(struct lx_gc *gc, xs_transaction_t t, const char *path, enum lx_access access,
                     uint32_t domid)
 {

@@ -3,9 +3,9 @@
  * A creation that its program did not live to finish or to take back.
  *
  * While a domain is being made, the file creating.UUID lies in Xen's state directory, locked by the
- * program that makes it; the kernel gives up the lock when that program dies, however it dies. A file
- * without a lock therefore names a domain that nobody finishes, and whoever next opens a context or
- * creates a domain removes it. The file holds the domid once there is one.
+ * program that makes it; the kernel gives up the lock when that program dies, however it dies. A
+ * file without a lock therefore names a domain that nobody finishes, and whoever next opens a
+ * context or creates a domain removes it. The file holds the domid once there is one.
  */
 #include <dirent.h>
 #include <fcntl.h>

@@ -31,8 +31,9 @@ struct xs_handle *lx_xs(struct lx_gc *gc)
     return ctx->xsh;
 }
 
-/* ---- the lower libraries' messages. They report each failure, and so does libxl, which knows what was
- * wanted and passes on the cause: theirs become detail, so that a person reads one line. */
+/* ---- the lower libraries' messages. They report each failure, and so does libxl, which knows
+ * what was wanted and passes on the cause: theirs become detail, so that a person reads one line.
+ * */
 
 static libxl_ctx *ctx_of(xentoollog_logger *xc_lg)
 {
@@ -97,7 +98,8 @@ int libxl_ctx_alloc(libxl_ctx **pctx, int version, unsigned flags, xentoollog_lo
     ctx->xc_lg.progress = xc_progress;
     ctx->xch = xc_interface_open(&ctx->xc_lg, &ctx->xc_lg, 0);
     if (!ctx->xch) {
-        LX_LOGX(ctx, ERROR, errno, LX_NO_DOMID, "cannot reach the hypervisor (is kryptond running?)");
+        LX_LOGX(ctx, ERROR, errno, LX_NO_DOMID,
+                "cannot reach the hypervisor (is kryptond running?)");
         libxl_ctx_free(ctx);
         return ERROR_FAIL;
     }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What libxl can wait for: a descriptor, a time, a change in xenstore, the end of a child. Each is a
- * struct that its owner embeds, sets idle with the _idle function, registers, and deregisters
+ * What libxl can wait for: a descriptor, a time, a change in xenstore, the end of a child. Each is
+ * a struct that its owner embeds, sets idle with the _idle function, registers, and deregisters
  * (harmless when idle). Callbacks run with the lock held and may deregister anything, themselves
  * included.
  *
- * An egc ("event gc") accompanies every entry from a main loop: it collects what must be told to the
- * program, which happens after the lock is given up.
+ * An egc ("event gc") accompanies every entry from a main loop: it collects what must be told to
+ * the program, which happens after the lock is given up.
  */
 #ifndef LX_EV_H
 #define LX_EV_H

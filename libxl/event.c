@@ -223,7 +223,7 @@ static int wait_for_ao(struct lx_ao *ao)
     int rc = 0;
 
     if (!ao->poller && !ao->complete)
-        return ERROR_FAIL; /* said so when it could not be made; the ao stays for what refers to it */
+        return ERROR_FAIL; /* as was said then; the ao stays for what refers to it */
     while (!rc && (!ao->complete || ao->progress_pending))
         rc = lx_loop_once(ctx, ao->poller);
     if (rc)

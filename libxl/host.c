@@ -18,10 +18,8 @@ static int read_version(struct lx_gc *gc, libxl_version_info *v)
         xen_changeset_info_t changeset;
         xen_platform_parameters_t params;
         xen_commandline_t cmdline;
-        struct {
-            xen_build_id_t id;
-            char room[XC_PAGE_SIZE];
-        } build;
+        xen_build_id_t build;
+        char room[XC_PAGE_SIZE];
     } u;
     int r = xc_version(xch, XENVER_version, NULL);
 
@@ -57,11 +55,13 @@ static int read_version(struct lx_gc *gc, libxl_version_info *v)
         TEXT(commandline, cmdline);
 #undef TEXT
     memset(&u, 0, sizeof(u));
-    u.build.id.len = sizeof(u.build.room) - sizeof(u.build.id);
-    r = xc_version(xch, XENVER_build_id, &u.build.id);
+    u.build.len = sizeof(u.room) - sizeof(u.build);
+    r = xc_version(xch, XENVER_build_id, &u.build);
+    if (r > (int)(sizeof(u.room) - sizeof(u.build)))
+        r = 0;
     v->build_id = lx_alloc(NULL, r > 0 ? 2 * (size_t)r + 1 : 1);
-    for (int i = 0; i < r && i < (int)sizeof(u.build.room); i++)
-        snprintf(v->build_id + 2 * i, 3, "%02hhx", u.build.id.buf[i]);
+    for (int i = 0; i < r; i++)
+        snprintf(v->build_id + 2 * i, 3, "%02hhx", u.build.buf[i]);
     return 0;
 }
 

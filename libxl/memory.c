@@ -78,14 +78,15 @@ int libxl_get_free_memory(libxl_ctx *ctx, uint64_t *memkb)
 {
     LX_GC(ctx);
     xc_physinfo_t info = { 0 };
-    uint64_t kb;
+    uint64_t kb, claimed;
 
     if (xc_physinfo(ctx->xch, &info)) {
         LX_LOGE(ERROR, "cannot ask the hypervisor for free memory");
         return ERROR_FAIL;
     }
     kb = PAGES_TO_KB(info.free_pages + info.scrub_pages);
-    *memkb = kb > PAGES_TO_KB(info.outstanding_pages) ? kb - PAGES_TO_KB(info.outstanding_pages) : 0;
+    claimed = PAGES_TO_KB(info.outstanding_pages);
+    *memkb = kb > claimed ? kb - claimed : 0;
     return 0;
 }
 

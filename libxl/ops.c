@@ -176,7 +176,8 @@ int libxl_domain_preserve(libxl_ctx *ctx, uint32_t domid, libxl_domain_create_in
         LX_LOGED(ERROR, domid, "cannot be given another UUID");
         return ERROR_FAIL;
     }
-    lx_userdata_move(gc, domid, lx_sprintf(gc, LIBXL_UUID_FMT, LIBXL__UUID_BYTES(was.handle)), uuid);
+    lx_userdata_move(gc, domid,
+                     lx_sprintf(gc, LIBXL_UUID_FMT, LIBXL__UUID_BYTES(was.handle)), uuid);
     rc = lx_xs_put(gc, XBT_NULL, vm, "", LX_GUEST_READS, domid);
     if (!rc)
         rc = lx_xs_write(gc, XBT_NULL, lx_sprintf(gc, "%s/uuid", vm), "%s", uuid);

@@ -3,8 +3,8 @@
  * The program's main loop watches descriptors and times for us.
  *
  * What it keeps (for_libxl) is never one of our ev structs, because its report may be on the way on
- * another thread while we deregister. It is a nexus: memory that lives as long as the ctx and points
- * to the ev, or to nothing once that is gone.
+ * another thread while we deregister. It is a nexus: memory that lives as long as the ctx and
+ * points to the ev, or to nothing once that is gone.
  */
 #include <stdlib.h>
 

@@ -222,7 +222,8 @@ static int refuse_devices(struct lx_gc *gc, const libxl_domain_config *c)
         { c->num_rdms, "rdm" },         { c->num_dtdevs, "dtdev" },   { c->num_vfbs, "vfb" },
         { c->num_vkbs, "vkb" },         { c->num_vtpms, "vtpm" },     { c->num_p9s, "p9" },
         { c->num_pvcallsifs, "pvcalls" }, { c->num_vdispls, "vdispl" }, { c->num_vsnds, "vsnd" },
-        { c->num_channels, "channel" }, { c->num_usbctrls, "usbctrl" }, { c->num_usbdevs, "usbdev" },
+        { c->num_channels, "channel" }, { c->num_usbctrls, "usbctrl" },
+        { c->num_usbdevs, "usbdev" },
     };
 
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {

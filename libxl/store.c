@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-/* A guest cannot keep us from committing for ever; it is the control domain's own tools that meet. */
+/* A guest cannot keep us from committing for ever; it is the control domain's own tools that meet.
+ * */
 #define MAX_RETRIES 1000
 
 char *lx_dom_path(struct lx_gc *gc, uint32_t domid)

@@ -11,7 +11,7 @@
 /* ---- where things are */
 
 char *lx_dom_path(struct lx_gc *gc, uint32_t domid);    /* /local/domain/N: the guest's own */
-char *lx_libxl_path(struct lx_gc *gc, uint32_t domid);  /* /libxl/N: libxl's notes, not the guest's */
+char *lx_libxl_path(struct lx_gc *gc, uint32_t domid);  /* /libxl/N: libxl's own notes */
 /* The "/vm/UUID" of a domain, or NULL. */
 const char *lx_vm_path(struct lx_gc *gc, xs_transaction_t t, uint32_t domid);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* init, dispose and copy from descriptors. The recursion follows the types, whose depth is fixed. */
+/* init, dispose and copy from descriptors. The recursion follows the types, whose depth is fixed.
+ * */
 #include "libxl/types.h"
 
 #include <stdlib.h>

@@ -27,7 +27,8 @@ enum lx_kind {
 struct lx_json;
 struct lx_parse;
 
-/* A type with a representation of its own. NULL init: all zero. NULL dispose: nothing hangs on it. */
+/* A type with a representation of its own. NULL init: all zero. NULL dispose: nothing hangs on it.
+ * */
 struct lx_opaque_ops {
     void (*init)(void *p);
     void (*dispose)(void *p);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Data kept with a domain: one file per domain and user, userdata-d.DOMID.UUID.USERID in Xen's state
- * directory, replaced atomically. The UUID keeps what belonged to an earlier domain of that number
- * from being taken for this one's. A lock file per domain orders those who read, change and write.
+ * Data kept with a domain: one file per domain and user, userdata-d.DOMID.UUID.USERID in Xen's
+ * state directory, replaced atomically. The UUID keeps what belonged to an earlier domain of that
+ * number from being taken for this one's. A lock file per domain orders those who read, change and
+ * write.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -43,7 +44,8 @@ static const char *domain_uuid(struct lx_gc *gc, uint32_t domid)
     return lx_sprintf(gc, LIBXL_UUID_FMT, LIBXL__UUID_BYTES(info.handle));
 }
 
-/* what: 'd' for data, 'n' for data not yet in place, 'l' for the lock. NULL with a line in the log. */
+/* what: 'd' for data, 'n' for data not yet in place, 'l' for the lock. NULL with a line in the
+ * log. */
 static const char *file_name(struct lx_gc *gc, uint32_t domid, const char *userid, char what)
 {
     const char *dir = state_dir(gc), *uuid = dir ? domain_uuid(gc, domid) : NULL;

@@ -229,8 +229,8 @@ int libxl_read_exactly(libxl_ctx *ctx, int fd, void *data, ssize_t sz, const cha
         if (r < 0 && e == EINTR)
             continue;
         if (r <= 0) {
-            LX_LOGEV(ERROR, e, "cannot read %s from %s%s", what ? what : "", filename ? filename : "",
-                     r ? "" : ": it ends too early");
+            LX_LOGEV(ERROR, e, "cannot read %s from %s%s", what ? what : "",
+                     filename ? filename : "", r ? "" : ": it ends too early");
             return e;
         }
         p += r;

@@ -404,7 +404,8 @@ int xc_sched_id(xc_interface *xch, int *id)
     return 0;
 }
 
-int xc_sched_credit2_domain_get(xc_interface *xch, uint32_t domid, struct xen_domctl_sched_credit2 *s)
+int xc_sched_credit2_domain_get(xc_interface *xch, uint32_t domid,
+                                struct xen_domctl_sched_credit2 *s)
 {
     int r = on(domid, "xc_sched_credit2_domain_get");
 
@@ -415,7 +416,8 @@ int xc_sched_credit2_domain_get(xc_interface *xch, uint32_t domid, struct xen_do
     return r;
 }
 
-int xc_sched_credit2_domain_set(xc_interface *xch, uint32_t domid, struct xen_domctl_sched_credit2 *s)
+int xc_sched_credit2_domain_set(xc_interface *xch, uint32_t domid,
+                                struct xen_domctl_sched_credit2 *s)
 {
     int r = on(domid, "xc_sched_credit2_domain_set");
 

@@ -157,7 +157,8 @@ void fake_domain_ends(uint32_t domid, int reason)
     if (reason < 0) {
         fake.dom[domid].exists = false;
     } else {
-        fake.dom[domid].flags |= 4u | (uint32_t)reason << 16; /* XEN_DOMINF_shutdown and its reason */
+        /* XEN_DOMINF_shutdown and its reason */
+        fake.dom[domid].flags |= 4u | (uint32_t)reason << 16;
     }
     fire("@releaseDomain");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Creating, changing and destroying domains, over a host in memory: the store's nodes are those that
- * a stock Xen host was seen to make, and a creation that fails, at whatever step, leaves nothing.
+ * Creating, changing and destroying domains, over a host in memory: the store's nodes are those
+ * that a stock Xen host was seen to make, and a creation that fails, at whatever step, leaves
+ * nothing.
  */
 #include <dirent.h>
 #include <setjmp.h>
@@ -230,8 +231,8 @@ static void test_every_failure_cleans_up(void **state)
         }
         after = fake_store_dump();
         if (strcmp(before, after) || domains_left() || files_left() || fake.images)
-            fail_msg("call %u (%s) failed, rc %d, and left behind: %d domains, %d files, %d images%s"
-                     " and in the store\n%s", n, fake.failed_call, rc, domains_left(), files_left(),
+            fail_msg("call %u (%s) failed, rc %d, and left behind: %d domains, %d files, "
+                     "%d images%s and in the store\n%s", n, fake.failed_call, rc, domains_left(), files_left(),
                      fake.images, fake_log, after);
         free(after);
         fake_log[0] = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every type of the description: random values survive JSON and copying, hostile JSON is refused
- * with its place named; and where Debian's libxenlight is installed, each type starts and is written
- * exactly as there.
+ * with its place named; and where Debian's libxenlight is installed, each type starts and is
+ * written exactly as there.
  */
 #include <dlfcn.h>
 #include <setjmp.h>
@@ -69,7 +69,8 @@ static uint64_t rnd(void)
 
 static char *rnd_string(void)
 {
-    static const char *const some[] = { "a", "x y", "\"quoted\"", "tab\tnew\nline", "\xc3\xa4", "/dev/xvda" };
+    static const char *const some[] = { "a", "x y", "\"quoted\"", "tab\tnew\nline",
+                                        "\xc3\xa4", "/dev/xvda" };
 
     return strdup(some[rnd() % N(some)]);
 }
@@ -78,7 +79,8 @@ static void rnd_opaque(const struct lx_type *t, void *p)
 {
     if (t == &lx_type_bitmap) {
         libxl_bitmap_alloc(&ctx, p, 1 + (int)(rnd() % 64));
-        libxl_bitmap_set(p, ((libxl_bitmap *)p)->size * 8 - 1); /* JSON keeps the highest bit only */
+        /* JSON tells a map's size by its highest bit */
+        libxl_bitmap_set(p, ((libxl_bitmap *)p)->size * 8 - 1);
         for (int i = 0; i < 5; i++)
             libxl_bitmap_set(p, (int)(rnd() % 64));
     } else if (t == &lx_type_defbool) {
@@ -285,17 +287,20 @@ static const struct bad bad[] = {
     { "{} {}", "not valid JSON" },
     { "[]", "expected an object, found an array" },
     { "{\"c_info\": 1}", "c_info: expected an object, found an integer" },
-    { "{\"b_info\": {\"max_vcpus\": \"two\"}}", "b_info.max_vcpus: expected an integer, found a string" },
+    { "{\"b_info\": {\"max_vcpus\": \"two\"}}",
+      "b_info.max_vcpus: expected an integer, found a string" },
     { "{\"b_info\": {\"max_vcpus\": 2147483648}}", "out of range" },
     { "{\"b_info\": {\"max_memkb\": -1}}", "b_info.max_memkb: -1 is out of range" },
-    { "{\"b_info\": {\"max_memkb\": 18446744073709551616}}", "expected an integer, found a number" },
+    { "{\"b_info\": {\"max_memkb\": 18446744073709551616}}",
+      "expected an integer, found a number" },
     { "{\"b_info\": {\"max_memkb\": 1e3}}", "expected an integer" },
     { "{\"c_info\": {\"type\": \"vm\"}}", "c_info.type: \"vm\" is no domain_type" },
     { "{\"c_info\": {\"uuid\": \"12\"}}", "c_info.uuid: \"12\" is no UUID" },
     { "{\"c_info\": {\"hap\": \"maybe\"}}", "c_info.hap: expected" },
     { "{\"c_info\": {\"name\": \"a\\u0000b\"}}", "NUL" },
     { "{\"c_info\": {\"name\": \"a\", \"name\": \"b\"}}", "c_info.name: given twice" },
-    { "{\"nics\": [{\"mac\": \"00:16:3e:00:00:01\"}, {\"mac\": \"00:16\"}]}", "nics[1].mac: \"00:16\" is no MAC" },
+    { "{\"nics\": [{\"mac\": \"00:16:3e:00:00:01\"}, {\"mac\": \"00:16\"}]}",
+      "nics[1].mac: \"00:16\" is no MAC" },
     { "{\"b_info\": {\"avail_vcpus\": [70000]}}", "out of range" },
     { "{\"b_info\": {\"type.pvh\": {}, \"type.hvm\": {}}}", "given twice" },
     { "{\"b_info\": {\"cpuid\": [{\"leaf\": 1, \"eax\": \"01\"}]}}", "b_info.cpuid[0].eax" },
@@ -336,7 +341,8 @@ static void test_unknown_key(void **state)
 
     libxl_domain_config_init(&config);
     last_log[0] = 0;
-    assert_int_equal(libxl_domain_config_from_json(&ctx, &config, "{\"b_info\": {\"wings\": {\"a\": []}}}"), 0);
+    assert_int_equal(libxl_domain_config_from_json(
+                         &ctx, &config, "{\"b_info\": {\"wings\": {\"a\": []}}}"), 0);
     assert_non_null(strstr(last_log, "domain_build_info has no field \"wings\""));
     libxl_domain_config_dispose(&config);
 }
@@ -399,7 +405,8 @@ int main(void)
         cmocka_unit_test(test_captured_config),
     };
 
-    /* Its own libraries come along under other sonames' versions; only pure functions are called. */
+    /* Its own libraries come along under other sonames' versions; only pure functions are called.
+     * */
     stock = dlopen("/usr/lib/x86_64-linux-gnu/libxenlight.so.4.17.0", RTLD_NOW | RTLD_LOCAL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
