@@ -63,8 +63,12 @@ static void listen_to(struct client *c)
     sd_event_source_set_io_events(c->src, c->pending ? EPOLLOUT : c->blocked ? 0 : EPOLLIN);
 }
 
-/* Replies are never lost: what the socket does not take waits, and no new request is read meanwhile. */
-static void send_reply(struct client *c, const void *buf, size_t len, const int *fds, unsigned nr_fds)
+/*
+ * Replies are never lost: what the socket does not take waits, and no new request is read
+ * meanwhile.
+ */
+static void send_reply(struct client *c, const void *buf, size_t len, const int *fds,
+                       unsigned nr_fds)
 {
     int rc = send_packet(c->fd, buf, len, fds, nr_fds);
 
@@ -197,7 +201,8 @@ static int do_evtchn(struct client *c, uint32_t op, const struct kw_evtchn *m, s
             return rc;
         }
         if (op == KW_EVTCHN_UNBOUND) {
-            rc = evtchn_alloc_unbound(dom0, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid, c, &port);
+            rc = evtchn_alloc_unbound(dom0, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid, c,
+                                      &port);
         } else {
             rc = evtchn_bind_interdomain(dom0, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid,
                                          m->port, c, &port);
@@ -238,7 +243,8 @@ static int add_run(struct reply *r, struct kw_run *runs, uint32_t *nr_runs, int 
             r->fd[r->nr_fds++] = fd;
         }
     }
-    if (last && last->fd == slot && (slot < 0 ? last->page == page : last->page + last->nr == page)) {
+    if (last && last->fd == slot &&
+        (slot < 0 ? last->page == page : last->page + last->nr == page)) {
         last->nr += nr;
         return 0;
     }

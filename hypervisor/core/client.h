@@ -34,7 +34,9 @@ struct client {
     unsigned nr_pending_fds;
 };
 
-/* Serves a connected socket (owned from now on); uid as its peer has it. Returns NULL with errno. */
+/*
+ * Serves a connected socket (owned from now on); uid as its peer has it. Returns NULL with errno.
+ */
 struct client *client_new(struct core *core, int fd, uid_t uid);
 void client_free(struct client *c);
 /* The result of its hypercall. */

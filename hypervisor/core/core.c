@@ -24,7 +24,8 @@ static unsigned descriptors(void)
 {
     struct rlimit rl;
 
-    return getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < 1u << 20 ? (unsigned)rl.rlim_cur : 1u << 20;
+    return getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < 1u << 20 ? (unsigned)rl.rlim_cur
+                                                                        : 1u << 20;
 }
 
 struct core *core_new(sd_event *event)

@@ -2,8 +2,8 @@
 /*
  * The core's one context, and a hypercall in flight.
  *
- * kryptond is one thread around one sd-event loop; all state hangs off struct core, so tests can run
- * as many cores as they like in one process. Handlers never block: what must wait for a domain
+ * kryptond is one thread around one sd-event loop; all state hangs off struct core, so tests can
+ * run as many cores as they like in one process. Handlers never block: what must wait for a domain
  * process (pausing, destroying) or is too long for one turn of the loop gives way and is run again.
  */
 #ifndef KR_CORE_CORE_H

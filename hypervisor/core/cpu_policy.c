@@ -104,7 +104,9 @@ void cpu_policy_from_leaves(struct cpu_policy *p, const struct kl_cpuid_leaf *le
             put(p, &l);
         }
     }
-    /* How many hypervisor leaves there are is settled by the domain's process; 0 means its default. */
+    /*
+     * How many hypervisor leaves there are is settled by the domain's process; 0 means its default.
+     */
     put(p, &(struct kl_cpuid_leaf){ .leaf = HV_LEAF, .subleaf = NO_SUBLEAF });
     put(p, &(struct kl_cpuid_leaf){ .leaf = HV2_LEAF, .subleaf = NO_SUBLEAF });
 }
@@ -173,7 +175,8 @@ static void cut_down(struct cpu_policy *p, const struct cpu_policy *max)
     }
 }
 
-static int check_limits(const struct cpu_policy *p, const struct cpu_policy *max, uint32_t *err_leaf)
+static int check_limits(const struct cpu_policy *p, const struct cpu_policy *max,
+                        uint32_t *err_leaf)
 {
     static const uint32_t limit[] = { 0, EXT_LEAF };
 
@@ -223,8 +226,9 @@ int cpu_policy_copy_in(struct hcall *hc, struct cpu_policy *p, const struct cpu_
         } else if (e.flags || (e.idx != MSR_PLATFORM_INFO && e.idx != MSR_ARCH_CAPS)) {
             *err_msr = e.idx;
             rc = e.flags ? -EINVAL : -ERANGE;
-        } else if (e.idx == MSR_PLATFORM_INFO ? e.val & ~(max->platform_info | PLATFORM_CPUID_FAULTING) :
-                                                e.val & ~max->arch_caps) {
+        } else if (e.idx == MSR_PLATFORM_INFO
+                       ? e.val & ~(max->platform_info | PLATFORM_CPUID_FAULTING)
+                       : e.val & ~max->arch_caps) {
             *err_msr = e.idx;
             rc = -EOVERFLOW;
         } else {

@@ -16,7 +16,9 @@ const struct kl_cpuid_leaf *cpu_policy_leaf(const struct cpu_policy *p, uint32_t
 #define KR_FEATURE_WORDS 14
 void cpu_policy_featureset(const struct cpu_policy *p, uint32_t out[KR_FEATURE_WORDS]);
 
-/* Guest buffers of xen_cpuid_leaf_t and xen_msr_entry_t, sizes in and out. 0, -ENOBUFS or -EFAULT. */
+/*
+ * Guest buffers of xen_cpuid_leaf_t and xen_msr_entry_t, sizes in and out. 0, -ENOBUFS or -EFAULT.
+ */
 int cpu_policy_copy_out(struct hcall *hc, const struct cpu_policy *p, uint64_t leaves,
                         uint32_t *nr_leaves, uint64_t msrs, uint32_t *nr_msrs);
 /*

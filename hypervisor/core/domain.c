@@ -165,7 +165,8 @@ static int make_memory(struct domain *d)
     }
     d->ram_fd = new_memfd("ram", d->domid, P2M_MAX_GFN * PAGE);
     d->state_fd = new_memfd("state", d->domid, sizeof(*d->state));
-    if (d->ram_fd < 0 || d->state_fd < 0 || map_shared(d->state_fd, sizeof(*d->state), &state) < 0) {
+    if (d->ram_fd < 0 || d->state_fd < 0 ||
+        map_shared(d->state_fd, sizeof(*d->state), &state) < 0) {
         return -ENOMEM;
     }
     d->state = state;
@@ -229,7 +230,8 @@ static int check_config(const struct xen_domctl_createdomain *c)
     if (c->max_vcpus < 1 || c->max_vcpus > KL_MAX_VCPUS) {
         return -EINVAL;
     }
-    if (c->max_grant_frames > KL_XEN_MAX_GRANT_FRAMES || XEN_DOMCTL_GRANT_version(c->grant_opts) > 2 ||
+    if (c->max_grant_frames > KL_XEN_MAX_GRANT_FRAMES ||
+        XEN_DOMCTL_GRANT_version(c->grant_opts) > 2 ||
         (c->grant_opts & ~XEN_DOMCTL_GRANT_version_mask) || c->max_evtchn_port < 1) {
         return -EINVAL;
     }

@@ -2,12 +2,12 @@
 /*
  * A domain: what the core knows of it, and its life.
  *
- * Life: domain_create() (paused once) -> vCPUs, memory, parameters -> unpause -> running <-> paused ->
- * shutting down -> shut down -> domain_kill() -> gone. Domain 0 is the host: always there, with no
- * process, no p2m and no vCPU state of its own.
+ * Life: domain_create() (paused once) -> vCPUs, memory, parameters -> unpause -> running <-> paused
+ * -> shutting down -> shut down -> domain_kill() -> gone. Domain 0 is the host: always there, with
+ * no process, no p2m and no vCPU state of its own.
  *
- * Never: blocks for the domain's process, or believes it; a process that dies, lies in its framing or
- * does not drain its sockets is killed and its domain is shut down with reason "crash".
+ * Never: blocks for the domain's process, or believes it; a process that dies, lies in its framing
+ * or does not drain its sockets is killed and its domain is shut down with reason "crash".
  */
 #ifndef KR_CORE_DOMAIN_H
 #define KR_CORE_DOMAIN_H
@@ -148,7 +148,13 @@ int domain_kill(struct domain *d);              /* 0 or -errno */
 void domain_kill_now(struct domain *d);
 
 /* A checked copy of what the process says of a vCPU: never out of range. */
-struct vcpu_report { bool online, blocked, running; uint32_t cpu; uint64_t cpu_ns; uint64_t time[4]; int32_t tid; };
+struct vcpu_report {
+    bool online, blocked, running;
+    uint32_t cpu;
+    uint64_t cpu_ns;
+    uint64_t time[4];
+    int32_t tid;
+};
 void domain_vcpu_report(const struct domain *d, uint32_t vcpu, struct vcpu_report *out);
 
 void domain_getinfo(struct domain *d, struct xen_domctl_getdomaininfo *info);

@@ -150,7 +150,8 @@ static DOMCTL_HANDLER(op_settscinfo)
 {
     const struct xen_domctl_tsc_info *t = &op->u.tsc_info;
 
-    if (t->tsc_mode > 2) {    /* as in Xen the pad is not looked at: stock clients leave garbage there */
+    /* As in Xen the pad is not looked at: stock clients leave garbage there. */
+    if (t->tsc_mode > 2) {
         return -EINVAL;
     }
     if (t->gtsc_khz && t->gtsc_khz != hc->core->tsc_khz) {

@@ -26,8 +26,8 @@ DOMCTL_HANDLER(domctl_sethvmcontext);
 DOMCTL_HANDLER(domctl_gethvmcontext_partial);
 
 /*
- * Copies a bitmap between a set of CPUs and the caller's xenctl_bitmap; bits beyond the caller's are
- * cut, missing ones are 0. 0 or -EFAULT.
+ * Copies a bitmap between a set of CPUs and the caller's xenctl_bitmap; bits beyond the caller's
+ * are cut, missing ones are 0. 0 or -EFAULT.
  */
 int bitmap_from_guest(struct hcall *hc, const struct xenctl_bitmap *map, cpu_set_t *set);
 int bitmap_to_guest(struct hcall *hc, const struct xenctl_bitmap *map, const cpu_set_t *set,

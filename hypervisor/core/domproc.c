@@ -103,7 +103,8 @@ static int take_description(struct core *core, const uint8_t *buf, ssize_t n)
         errno = EPROTO;
         return -1;
     }
-    snprintf(core->engine, sizeof(core->engine), "%.*s", (int)sizeof(desc->engine) - 1, desc->engine);
+    snprintf(core->engine, sizeof(core->engine), "%.*s", (int)sizeof(desc->engine) - 1,
+             desc->engine);
     snprintf(core->kvm_verdict, sizeof(core->kvm_verdict), "%.*s",
              (int)sizeof(desc->kvm_verdict) - 1, desc->kvm_verdict);
     core->tsc_khz = desc->tsc_khz;
@@ -227,7 +228,9 @@ static int sendq_put(struct sendq *q, const void *msg, size_t len, const int *fd
     return 0;
 }
 
-/* Sends what waits. Returns 0 when the queue is empty or the socket full, -1 when the peer is gone. */
+/*
+ * Sends what waits. Returns 0 when the queue is empty or the socket full, -1 when the peer is gone.
+ */
 static int sendq_run(struct sendq *q, int sock, sd_event_source *src)
 {
     while (q->head) {
@@ -400,7 +403,9 @@ static void on_notice(struct domain *d, const uint8_t *buf, size_t n)
     }
 }
 
-/* A packet, never with descriptors: those are closed. Returns its length, 0 at the end, -1/errno. */
+/*
+ * A packet, never with descriptors: those are closed. Returns its length, 0 at the end, -1/errno.
+ */
 static ssize_t receive(int sock, void *buf, size_t len)
 {
     return recv(sock, buf, len, MSG_DONTWAIT | MSG_TRUNC);
@@ -525,8 +530,8 @@ int domproc_start(struct domain *d)
     set_buffers(d->sock);
     if (d->pid > 0) {
         d->pidfd = (int)syscall(SYS_pidfd_open, d->pid, 0);
-        if (d->pidfd < 0 ||
-            sd_event_add_child_pidfd(core->event, &d->pid_src, d->pidfd, WEXITED, on_exit_of, d) < 0) {
+        if (d->pidfd < 0 || sd_event_add_child_pidfd(core->event, &d->pid_src, d->pidfd, WEXITED,
+                                                     on_exit_of, d) < 0) {
             kill(d->pid, SIGKILL);
             waitpid(d->pid, NULL, 0);
             d->pid = -1;

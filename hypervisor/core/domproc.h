@@ -2,8 +2,9 @@
 /*
  * Domain processes: starting them, talking link.h to them, noticing their end.
  *
- * Never waits for one (but for --describe at start, with a time limit). What cannot be sent at once is
- * queued; a queue beyond its bound means that the process does not drain its socket: it is killed.
+ * Never waits for one (but for --describe at start, with a time limit). What cannot be sent at once
+ * is queued; a queue beyond its bound means that the process does not drain its socket: it is
+ * killed.
  */
 #ifndef KR_CORE_DOMPROC_H
 #define KR_CORE_DOMPROC_H
@@ -16,7 +17,9 @@
 /* Starts `PROGRAM [mode]` with a SOCK_SEQPACKET end as descriptor KL_FD_CONTROL. 0 or -1/errno. */
 int domproc_spawn(struct core *core, const char *mode, int *sock, pid_t *pid);
 
-/* Asks the program what its engine offers; fills core's description. 0 or -1/errno (ETIMEDOUT ...). */
+/*
+ * Asks the program what its engine offers; fills core's description. 0 or -1/errno (ETIMEDOUT ...).
+ */
 int domproc_describe(struct core *core);
 
 /* Starts d's process and tells it its memory. 0 or -errno. */
@@ -26,8 +29,8 @@ int domproc_add_vcpu(struct vcpu *v);
 
 /*
  * Sends a message (op and length are filled in) with descriptors, which stay the caller's. In the
- * course of a hypercall by d itself it goes down that vCPU's socket, so that it is in effect when the
- * guest goes on; otherwise down the control socket. Does nothing if d has no process.
+ * course of a hypercall by d itself it goes down that vCPU's socket, so that it is in effect when
+ * the guest goes on; otherwise down the control socket. Does nothing if d has no process.
  */
 void domproc_send(struct domain *d, uint32_t op, void *msg, size_t len, const int *fds, int nr_fds);
 /* Down the control socket always. */

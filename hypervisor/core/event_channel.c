@@ -16,7 +16,10 @@
 
 #define RESET_PORTS_PER_SLICE 256
 
-/* VIRQs that are raised for a domain as a whole, on vCPU 0 ("G." in xen.h); the others are per vCPU. */
+/*
+ * VIRQs that are raised for a domain as a whole, on vCPU 0 ("G." in xen.h); the others are per
+ * vCPU.
+ */
 #define GLOBAL_VIRQS (1u << VIRQ_CONSOLE | 1u << VIRQ_DOM_EXC | 1u << VIRQ_TBUF |            \
                       1u << VIRQ_DEBUGGER | 1u << VIRQ_CON_RING | 1u << VIRQ_PCPU_STATE |    \
                       1u << VIRQ_MEM_EVENT | 1u << VIRQ_ARGO | 1u << VIRQ_ENOMEM)
@@ -176,7 +179,8 @@ static int get_free_port(struct domain *d, uint32_t *port)
     return -ENOSPC;
 }
 
-static struct evtchn *take_port(struct domain *d, uint32_t port, uint8_t state, struct client *owner)
+static struct evtchn *take_port(struct domain *d, uint32_t port, uint8_t state,
+                                struct client *owner)
 {
     struct evtchn *e = evtchn_from_port(d, port);
 
@@ -572,7 +576,8 @@ static int op_bind_interdomain(struct hcall *hc, struct evtchn_bind_interdomain 
 }
 
 /* Undoes what copying the result back failed to announce. */
-static long give_port(struct hcall *hc, const void *arg, size_t len, uint32_t port, struct domain *d)
+static long give_port(struct hcall *hc, const void *arg, size_t len, uint32_t port,
+                      struct domain *d)
 {
     if (copy_to_guest(hc, hc->arg[1], arg, len)) {
         evtchn_close(d, port);
@@ -625,7 +630,8 @@ long do_event_channel_op(struct hcall *hc)
                give_port(hc, &u, sizeof(u.alloc_unbound), u.alloc_unbound.port, t);
     case EVTCHNOP_bind_interdomain:
         rc = op_bind_interdomain(hc, &u.bind_interdomain);
-        return rc ? rc : give_port(hc, &u, sizeof(u.bind_interdomain), u.bind_interdomain.local_port, d);
+        return rc ? rc
+                  : give_port(hc, &u, sizeof(u.bind_interdomain), u.bind_interdomain.local_port, d);
     case EVTCHNOP_bind_virq:
         rc = evtchn_bind_virq(d, u.bind_virq.virq, u.bind_virq.vcpu, NULL, &u.bind_virq.port);
         return rc ? rc : give_port(hc, &u, sizeof(u.bind_virq), u.bind_virq.port, d);

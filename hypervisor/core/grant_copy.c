@@ -20,8 +20,8 @@ struct side {
     bool is_ref, readonly;
 };
 
-static int take_side(struct hcall *hc, domid_t domid, uint64_t ref_or_gfn, bool is_ref, bool readonly,
-                     struct side *s)
+static int take_side(struct hcall *hc, domid_t domid, uint64_t ref_or_gfn, bool is_ref,
+                     bool readonly, struct side *s)
 {
     domid_t user = hc->d->domid;
     struct p2m_entry e;
@@ -66,7 +66,8 @@ static int16_t move_bytes(const struct side *src, uint32_t src_off, const struct
                           uint32_t dst_off, uint32_t len)
 {
     uint8_t buf[PAGE];
-    off_t from = (off_t)(src->where.page * PAGE + src_off), to = (off_t)(dst->where.page * PAGE + dst_off);
+    off_t from = (off_t)(src->where.page * PAGE + src_off),
+          to = (off_t)(dst->where.page * PAGE + dst_off);
 
     if (src_off < src->where.off || src_off + len > (uint32_t)src->where.off + src->where.len ||
         dst_off < dst->where.off || dst_off + len > (uint32_t)dst->where.off + dst->where.len) {
@@ -85,7 +86,8 @@ static int16_t copy_one(struct hcall *hc, const struct gnttab_copy *op)
     bool src_ref = op->flags & GNTCOPY_source_gref, dst_ref = op->flags & GNTCOPY_dest_gref;
     int16_t st;
 
-    if ((uint32_t)op->source.offset + op->len > PAGE || (uint32_t)op->dest.offset + op->len > PAGE) {
+    if ((uint32_t)op->source.offset + op->len > PAGE ||
+        (uint32_t)op->dest.offset + op->len > PAGE) {
         return GNTST_bad_copy_arg;
     }
     if ((op->source.domid != DOMID_SELF && !src_ref && !hc_is_control(hc)) ||
@@ -100,7 +102,8 @@ static int16_t copy_one(struct hcall *hc, const struct gnttab_copy *op)
     st = (int16_t)take_side(hc, op->dest.domid, dst_ref ? op->dest.u.ref : op->dest.u.gmfn, dst_ref,
                             false, &dst);
     if (st == GNTST_okay) {
-        st = op->len ? move_bytes(&src, op->source.offset, &dst, op->dest.offset, op->len) : GNTST_okay;
+        st = op->len ? move_bytes(&src, op->source.offset, &dst, op->dest.offset, op->len)
+                     : GNTST_okay;
         give_back(&dst);
     }
     give_back(&src);

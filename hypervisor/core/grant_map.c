@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What gntdev and gntalloc are on Linux: host clients that map grants and share pages of their own. */
+/*
+ * What gntdev and gntalloc are on Linux: host clients that map grants and share pages of their own.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

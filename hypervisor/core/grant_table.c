@@ -467,8 +467,8 @@ static long op_set_version(struct hcall *hc)
         rc = -ENOSYS;
     } else if (s.version != old) {
         if (gt->pinned) {
-            kr_log_once(KR_NOTICE, "domain %u: grant version change with %llu grants in use", d->domid,
-                        (unsigned long long)gt->pinned);
+            kr_log_once(KR_NOTICE, "domain %u: grant version change with %llu grants in use",
+                        d->domid, (unsigned long long)gt->pinned);
             rc = -EBUSY;
         } else {
             convert_entries(d, s.version);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Grant tables: a domain's shared entries (in its Xen-owned memfd, which the guest writes at any time)
- * and what the core remembers of entries in use.
+ * Grant tables: a domain's shared entries (in its Xen-owned memfd, which the guest writes at any
+ * time) and what the core remembers of entries in use.
  *
- * An entry that is in use is pinned: who uses it, how often, and which page it named when it was first
- * taken. As long as it is pinned those values count, never the shared entry's present ones.
+ * An entry that is in use is pinned: who uses it, how often, and which page it named when it was
+ * first taken. As long as it is pinned those values count, never the shared entry's present ones.
  *
  * Never: trusts a shared entry beyond the one atomic step that marks it used.
  */
@@ -90,10 +90,10 @@ int gnt_grow(struct domain *d, uint32_t frames);
 int gnt_grow_status(struct domain *d, uint32_t frames);
 
 /*
- * Takes entry ref of rd for domain `user`: GNTST_okay with the page in *out, or another GNTST_*. Every
- * success is undone by one gnt_release() with the same readonly.
+ * Takes entry ref of rd for domain `user`: GNTST_okay with the page in *out, or another GNTST_*.
+ * Every success is undone by one gnt_release() with the same readonly.
  */
-int  gnt_acquire(struct domain *rd, uint32_t ref, domid_t user, bool readonly, struct gnt_page *out);
+int gnt_acquire(struct domain *rd, uint32_t ref, domid_t user, bool readonly, struct gnt_page *out);
 void gnt_release(struct domain *rd, uint32_t ref, bool readonly);
 /* Follows a version-2 transitive entry once (copies only); *rd and *ref become the final ones. */
 int  gnt_transitive(struct domain **rd, uint32_t *ref, domid_t user);
@@ -110,8 +110,8 @@ int  gnt_client_map(struct core *core, struct client *c, const struct kw_gnt_ref
 int  gnt_client_unmap(struct core *core, struct client *c, uint64_t handle);
 int  gnt_client_notify(struct core *core, struct client *c, uint64_t handle, uint32_t action,
                        uint32_t port, uint64_t offset);
-int  gnt_client_share(struct core *core, struct client *c, domid_t domid, uint32_t nr, bool writable,
-                      struct gnt_share **out);
+int gnt_client_share(struct core *core, struct client *c, domid_t domid, uint32_t nr, bool writable,
+                     struct gnt_share **out);
 int  gnt_client_unshare(struct core *core, struct client *c, uint64_t handle);
 /* A client is gone: unmaps and unshares all it had, with their notifications. */
 void gnt_client_gone(struct core *core, struct client *c);

@@ -31,7 +31,8 @@ static int page_io(struct domain *d, uint64_t gpa, void *buf, size_t len, bool w
     switch (e.type) {
     case P2M_RAM:
         off += e.page * PAGE;
-        n = write ? pwrite(d->ram_fd, buf, len, (off_t)off) : pread(d->ram_fd, buf, len, (off_t)off);
+        n = write ? pwrite(d->ram_fd, buf, len, (off_t)off)
+                  : pread(d->ram_fd, buf, len, (off_t)off);
         return n == (ssize_t)len ? 0 : -EIO;
     case P2M_XEN:
         if (write) {

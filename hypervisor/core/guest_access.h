@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The caller's memory. Three kinds of caller, one way in: a host client's pointers lie in its arena; a
- * guest's are linear addresses, walked through its own page tables; there are no others.
+ * The caller's memory. Three kinds of caller, one way in: a host client's pointers lie in its
+ * arena; a guest's are linear addresses, walked through its own page tables; there are no others.
  *
  * Never: maps guest memory, reads a byte twice by itself, or follows a pointer that it has not
  * checked. Handlers copy once, then check the copy.
@@ -18,8 +18,8 @@ int copy_to_guest(struct hcall *hc, uint64_t dst, const void *src, size_t len);
 bool guest_range_ok(struct hcall *hc, uint64_t ptr, uint64_t nr, size_t size);
 
 /*
- * Guest-physical memory of a domain: RAM and Xen-owned pages. 0 or -EFAULT (nothing there), -EIO. A copy
- * may cross pages.
+ * Guest-physical memory of a domain: RAM and Xen-owned pages. 0 or -EFAULT (nothing there), -EIO. A
+ * copy may cross pages.
  */
 int gpa_read(struct domain *d, uint64_t gpa, void *buf, size_t len);
 int gpa_write(struct domain *d, uint64_t gpa, const void *buf, size_t len);

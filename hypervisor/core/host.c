@@ -21,7 +21,8 @@ static uint64_t number_after(const char *path, const char *key)
 
     while (f && fgets(line, sizeof(line), f)) {
         if (!*key || !strncmp(line, key, strlen(key))) {
-            if (sscanf(line + strlen(key), "%*[ \t:]%llu", &v) == 1 || sscanf(line, "%llu", &v) == 1) {
+            if (sscanf(line + strlen(key), "%*[ \t:]%llu", &v) == 1 ||
+                sscanf(line, "%llu", &v) == 1) {
                 break;
             }
         }

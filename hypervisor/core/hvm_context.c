@@ -19,7 +19,9 @@
 
 #define MAX_STREAM (1u << 20)
 
-/* Control register bits that a loadable state may have (Intel SDM vol. 3, 2.5), and must not mix. */
+/*
+ * Control register bits that a loadable state may have (Intel SDM vol. 3, 2.5), and must not mix.
+ */
 #define CR0_PE 1ull
 #define CR0_NW (1ull << 29)
 #define CR0_CD (1ull << 30)
@@ -40,7 +42,8 @@ static const struct record {
       KL_LOAD_LAPIC },
     { HVM_SAVE_CODE(LAPIC_REGS), HVM_SAVE_LENGTH(LAPIC_REGS),
       offsetof(struct kl_vcpu_state, lapic_regs), KL_LOAD_LAPIC_REGS },
-    { HVM_SAVE_CODE(MTRR), HVM_SAVE_LENGTH(MTRR), offsetof(struct kl_vcpu_state, mtrr), KL_LOAD_MTRR },
+    { HVM_SAVE_CODE(MTRR), HVM_SAVE_LENGTH(MTRR), offsetof(struct kl_vcpu_state, mtrr),
+      KL_LOAD_MTRR },
 };
 
 struct stream { uint8_t *data; size_t len, size; };
@@ -80,8 +83,8 @@ static void fill_header(const struct domain *d, struct hvm_save_header *h)
 }
 
 /*
- * Does this record of a vCPU mean anything yet? Xen leaves out the CPU record of a vCPU that is down.
- * What never ran and was never loaded has a reset local APIC, which is not saved.
+ * Does this record of a vCPU mean anything yet? Xen leaves out the CPU record of a vCPU that is
+ * down. What never ran and was never loaded has a reset local APIC, which is not saved.
  */
 static bool worth_saving(const struct domain *d, uint32_t vcpu, const struct record *r)
 {
@@ -256,8 +259,8 @@ static int check_body(const struct record *r, const void *body)
     }
 }
 
-static int load_record(struct domain *d, const struct hvm_save_descriptor *desc, const uint8_t *body,
-                       bool apply)
+static int load_record(struct domain *d, const struct hvm_save_descriptor *desc,
+                       const uint8_t *body, bool apply)
 {
     for (unsigned i = 0; i < KR_ARRAY_SIZE(records); i++) {
         const struct record *r = &records[i];

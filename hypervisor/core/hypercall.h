@@ -18,7 +18,9 @@ enum hc_who {
     WHO_CONTROL,        /* domain 0 only: -EPERM for guests */
 };
 
-/* Begins the call that hc describes (op, arg, caller). Completes it now or later by hc_complete(). */
+/*
+ * Begins the call that hc describes (op, arg, caller). Completes it now or later by hc_complete().
+ */
 void hypercall_start(struct hcall *hc);
 /* Runs a call again after HC_AGAIN or HC_WAIT. */
 void hypercall_continue(struct hcall *hc);

@@ -37,7 +37,10 @@ static int version_extra(const struct core *core, void *buf) { return text(buf, 
 static int version_major(const struct core *core, void *buf) { return number(buf, KR_XEN_MAJOR); }
 static int version_minor(const struct core *core, void *buf) { return number(buf, KR_XEN_MINOR); }
 static int cmdline(const struct core *core, void *buf) { return text(buf, core->cmdline); }
-static int ratelimit(const struct core *core, void *buf) { return number(buf, core->credit2_ratelimit_us); }
+static int ratelimit(const struct core *core, void *buf)
+{
+    return number(buf, core->credit2_ratelimit_us);
+}
 static int core_version(const struct core *core, void *buf) { return text(buf, KR_CORE_VERSION); }
 static int engine(const struct core *core, void *buf)
 {

@@ -30,7 +30,8 @@ struct options { enum kr_log_level level; const char *domain_program, *console_l
 
 static const char usage[] =
     "Usage: kryptond [OPTION]...\n"
-    "The Krypton core: runs Xen domains without a hypervisor underneath. Stays in the foreground.\n\n"
+    "The Krypton core: runs Xen domains without a hypervisor underneath. Stays in the "
+    "foreground.\n\n"
     "  -v, --verbose               log everything\n"
     "      --domain-program=PATH   the program that runs a domain (also $KRYPTON_DOMAIN_PROGRAM)\n"
     "      --console-log=FILE      append the hypervisor console (xl dmesg) to a file\n"
@@ -130,7 +131,8 @@ static int listening_socket(char *path, size_t len)
     int n = sd_listen_fds(1);
 
     path[0] = '\0';
-    if (n > 1 || (n == 1 && sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)) {
+    if (n > 1 ||
+        (n == 1 && sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)) {
         kr_log(KR_ERR, "socket activation: one listening SEQPACKET socket is expected");
         return -1;
     }
@@ -201,7 +203,8 @@ static void keep_cmdline(struct core *core, char **args)
     size_t len = 0;
 
     for (; *args; args++) {
-        int n = snprintf(core->cmdline + len, sizeof(core->cmdline) - len, "%s%s", len ? " " : "", *args);
+        int n = snprintf(core->cmdline + len, sizeof(core->cmdline) - len, "%s%s", len ? " " : "",
+                         *args);
 
         len += n > 0 ? (size_t)n : 0;
         if (len >= sizeof(core->cmdline)) {

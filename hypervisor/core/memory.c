@@ -20,7 +20,10 @@
 #define MEMOP_SHIFT 6
 
 /* 32-bit callers' layouts (compat/memory.h in Xen): pointers and longs are 4 bytes. */
-struct reservation32 { uint32_t extent_start, nr_extents, extent_order, mem_flags; uint16_t domid; };
+struct reservation32 {
+    uint32_t extent_start, nr_extents, extent_order, mem_flags;
+    uint16_t domid;
+};
 struct add_to_physmap32 { uint16_t domid, size; uint32_t space, idx, gpfn; };
 struct remove_from_physmap32 { uint16_t domid; uint16_t pad; uint32_t gpfn; };
 struct memory_map32 { uint32_t nr_entries, buffer; };
@@ -408,7 +411,8 @@ static long op_machine_memory_map(struct hcall *hc)
         return -EFAULT;
     }
     nr = nr ? 1 : 0;
-    if (copy_to_guest(hc, buffer, &e, nr * sizeof(e)) || copy_to_guest(hc, hc->arg[1], &nr, sizeof(nr))) {
+    if (copy_to_guest(hc, buffer, &e, nr * sizeof(e)) ||
+        copy_to_guest(hc, hc->arg[1], &nr, sizeof(nr))) {
         return -EFAULT;
     }
     return 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Hypercalls of a hardware domain: as little of them as is true on a host whose kernel owns the hardware. */
+/*
+ * Hypercalls of a hardware domain: as little of them as is true on a host whose kernel owns the
+ * hardware.
+ */
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>

@@ -21,8 +21,8 @@
 #define USED_BYTES (P2M_MAX_GFN / 8)
 
 /*
- * A frame gets the RAM page of its own number up to here beyond the domain's maximum, so that the hole
- * below 4 GiB costs nothing; frames further up take the lowest free page.
+ * A frame gets the RAM page of its own number up to here beyond the domain's maximum, so that the
+ * hole below 4 GiB costs nothing; frames further up take the lowest free page.
  */
 #define IDENTITY_SLACK (1ull << 20)
 
@@ -172,7 +172,8 @@ static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
     }
 }
 
-static void gather_map(struct domain *d, uint64_t gfn, uint64_t nr, enum p2m_type type, uint64_t page)
+static void gather_map(struct domain *d, uint64_t gfn, uint64_t nr, enum p2m_type type,
+                       uint64_t page)
 {
     gather(d, KL_MAP, (struct kl_run_map){ gfn, nr, page,
                                            type == P2M_RAM ? KL_MEM_RAM : KL_MEM_XEN,

@@ -2,10 +2,10 @@
 /*
  * A domain's p2m: guest frame number -> page of one of its memfds.
  *
- * RAM page numbers index the RAM memfd, which is sparse and sealed at its full length: nobody who has
- * a descriptor can cut it under somebody else's map. A frame gets the page of its own number where
- * that is free, so that mappings stay long runs. Each Xen-owned page
- * (shared_info, grant frames) appears at one frame at most, as in Xen.
+ * RAM page numbers index the RAM memfd, which is sparse and sealed at its full length: nobody who
+ * has a descriptor can cut it under somebody else's map. A frame gets the page of its own number
+ * where that is free, so that mappings stay long runs. Each Xen-owned page (shared_info, grant
+ * frames) appears at one frame at most, as in Xen.
  *
  * Changes are gathered and told to the domain's process as KL_MAP / KL_UNMAP when the present
  * hypercall (or slice of one) ends. The p2m of domain 0 is empty: its frames are those of shares.
@@ -28,7 +28,7 @@ struct p2m_entry { enum p2m_type type; uint64_t page; };
 #define P2M_MAX_GFN  (1ull << P2M_GFN_BITS)
 
 struct p2m {
-    uint32_t **leaf;             /* P2M_MAX_GFN / 512 pointers, reserved lazily; entry: type:4 | page:28 */
+    uint32_t **leaf; /* P2M_MAX_GFN / 512 pointers, reserved lazily; entry: type:4 | page:28 */
     uint64_t *used;              /* bitmap of RAM pages in use */
     uint64_t max_gfn_plus1;      /* highest frame ever mapped, plus one */
     uint64_t ram_top;            /* no page from here on was ever used */
@@ -43,7 +43,10 @@ struct p2m_entry p2m_lookup(const struct domain *d, uint64_t gfn);
 /* How many frames from gfn on continue the same run, at most max. */
 uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max);
 
-/* Gives new zero RAM to [gfn, gfn + nr), all empty before. 0, -EINVAL, -EEXIST or -ENOMEM; all or nothing. */
+/*
+ * Gives new zero RAM to [gfn, gfn + nr), all empty before. 0, -EINVAL, -EEXIST or -ENOMEM; all or
+ * nothing.
+ */
 int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr);
 /* Frees a RAM frame or unhooks a Xen page. Returns 0, or -EINVAL if nothing is there. */
 int p2m_remove(struct domain *d, uint64_t gfn);

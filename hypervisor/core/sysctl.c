@@ -36,7 +36,8 @@ SYSCTL_HANDLER(op_readconsole)
     n = end - from < r->count ? end - from : r->count;
     while (done < n) {
         uint32_t at = (uint32_t)(from + done) & (KR_CON_RING_SIZE - 1);
-        uint32_t part = KR_CON_RING_SIZE - at < n - done ? KR_CON_RING_SIZE - at : (uint32_t)n - done;
+        uint32_t part =
+            KR_CON_RING_SIZE - at < n - done ? KR_CON_RING_SIZE - at : (uint32_t)n - done;
 
         if (copy_to_guest(hc, (uint64_t)(uintptr_t)r->buffer.p + done, ring->data + at, part)) {
             return -EFAULT;
@@ -124,7 +125,8 @@ static void print_domain(struct core *core, struct domain *d)
 
 static void print_counts(struct core *core)
 {
-    console_printf(core, "%llu hypercalls; not implemented:", (unsigned long long)core->nr_hypercalls);
+    console_printf(core,
+                   "%llu hypercalls; not implemented:", (unsigned long long)core->nr_hypercalls);
     for (unsigned i = 0; i < core->nr_enosys; i++) {
         const struct enosys_count *e = &core->enosys[i];
 
@@ -181,7 +183,8 @@ SYSCTL_HANDLER(op_getcpuinfo)
     for (uint32_t i = 0; i < n; i++) {
         struct xen_sysctl_cpuinfo info = { .idletime = host_idle_ns(i) };
 
-        if (copy_to_guest(hc, (uint64_t)(uintptr_t)g->info.p + i * sizeof(info), &info, sizeof(info))) {
+        if (copy_to_guest(hc, (uint64_t)(uintptr_t)g->info.p + i * sizeof(info), &info,
+                          sizeof(info))) {
             return -EFAULT;
         }
     }

@@ -3,9 +3,9 @@
  * Hypercalls with arbitrary numbers, arguments and buffers, from a guest, from a restricted client
  * and from an unrestricted one, against a core whose domain processes are this program.
  *
- * Input: records of a caller (1 byte), op, sub-op (1 byte each), a count (2), a length (1), and that
- * many bytes, which lie where the hypercall's pointer points. What must hold after each input is
- * checked at its end: pages, pins and ports add up.
+ * Input: records of a caller (1 byte), op, sub-op (1 byte each), a count (2), a length (1), and
+ * that many bytes, which lie where the hypercall's pointer points. What must hold after each input
+ * is checked at its end: pages, pins and ports add up.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -199,7 +199,8 @@ static int one_turn(struct th *h)
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
     rc = sd_event_run(h->event, 0);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
-    ns = (uint64_t)(b.tv_sec - a.tv_sec) * 1000000000ull + (uint64_t)b.tv_nsec - (uint64_t)a.tv_nsec;
+    ns =
+        (uint64_t)(b.tv_sec - a.tv_sec) * 1000000000ull + (uint64_t)b.tv_nsec - (uint64_t)a.tv_nsec;
     h->max_turn_ns = ns > h->max_turn_ns ? ns : h->max_turn_ns;
     return rc;
 }
@@ -387,7 +388,8 @@ long tc_sysctl(struct th *h, struct tc *c, struct xen_sysctl *op)
     return rc;
 }
 
-long tc_populate(struct th *h, struct tc *c, domid_t domid, uint64_t gfn, uint64_t nr, unsigned order)
+long tc_populate(struct th *h, struct tc *c, domid_t domid, uint64_t gfn, uint64_t nr,
+                 unsigned order)
 {
     struct xen_memory_reservation r = { .nr_extents = nr, .extent_order = order, .domid = domid };
     uint64_t *list = (uint64_t *)(c->arena + SCRATCH + 4096);

@@ -93,13 +93,16 @@ domid_t th_domain(struct th *h, unsigned vcpus, uint64_t pages);
 struct tp *th_proc(struct th *h, domid_t domid);
 long th_simple(struct th *h, uint32_t cmd, domid_t domid);
 
-/* A hypercall by a guest's vCPU 0 with paging off: pointers are guest-physical. Waits for KL_RET. */
+/*
+ * A hypercall by a guest's vCPU 0 with paging off: pointers are guest-physical. Waits for KL_RET.
+ */
 long tg_hypercall(struct th *h, domid_t domid, uint64_t op, uint64_t a0, uint64_t a1, uint64_t a2);
 /* The same with all fields in the caller's hands; flags of KL_RET in *flags. */
 long tg_raw(struct th *h, domid_t domid, unsigned vcpu, struct kl_hypercall *m, uint32_t *flags);
 void tg_write(struct th *h, domid_t domid, uint64_t gpa, const void *buf, size_t len);
 void tg_read(struct th *h, domid_t domid, uint64_t gpa, void *buf, size_t len);
 /* A memory op of a client with one extent list in its arena. */
-long tc_populate(struct th *h, struct tc *c, domid_t domid, uint64_t gfn, uint64_t nr, unsigned order);
+long tc_populate(struct th *h, struct tc *c, domid_t domid, uint64_t gfn, uint64_t nr,
+                 unsigned order);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A domain's life, memory, contexts and who may do what, through wire.h with a fake domain process. */
+/*
+ * A domain's life, memory, contexts and who may do what, through wire.h with a fake domain process.
+ */
 #include "tests/unit/core_harness.h"
 #include "hypervisor/core/cpu_policy.h"
 
@@ -210,7 +212,8 @@ static void test_claims(void **state)
 
     h->core->host.reserve_pages = h->core->host.total_pages - 250;
     memcpy(h->c.arena, &r, sizeof(r));
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, XENMEM_claim_pages, A(0), 0, 0, 0), 0);
+    assert_int_equal(
+        tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, XENMEM_claim_pages, A(0), 0, 0, 0), 0);
     assert_int_equal(h->core->host.claimed_pages, 200);
     assert_int_equal(tc_populate(h, &h->c, b, 0, 100, 0), 50);
     assert_int_equal(tc_populate(h, &h->c, a, 0, 150, 0), 150);
@@ -218,7 +221,8 @@ static void test_claims(void **state)
     /* dropping the claim gives the rest to others */
     r.nr_extents = 0;
     memcpy(h->c.arena, &r, sizeof(r));
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, XENMEM_claim_pages, A(0), 0, 0, 0), 0);
+    assert_int_equal(
+        tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, XENMEM_claim_pages, A(0), 0, 0, 0), 0);
     assert_int_equal(tc_populate(h, &h->c, b, 50, 100, 0), 50);
     assert_int_equal(h->core->host.given_pages, 250);
 }
@@ -238,18 +242,22 @@ static void test_balloon(void **state)
     tg_write(h, d, 0x1000, &r, sizeof(r));
     tg_write(h, d, 0x2000, gfn, sizeof(gfn));
     tg_write(h, d, 25 * 4096, secret, 8);
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), 10);
+    assert_int_equal(
+        tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), 10);
     assert_int_equal(th_proc(h, d)->unmapped, 10);
     assert_int_equal(h->core->host.given_pages, 118);
     tg_read(h, d, 25 * 4096, got, 8);
     assert_memory_equal(got, zero, 8);
     /* again: nothing there any more */
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), 0);
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_populate_physmap, 0x1000, 0), 10);
+    assert_int_equal(
+        tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), 0);
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_populate_physmap, 0x1000, 0),
+                     10);
     assert_int_equal(h->core->host.given_pages, 128);
     r.domid = 0;
     tg_write(h, d, 0x1000, &r, sizeof(r));
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), -EPERM);
+    assert_int_equal(
+        tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), -EPERM);
     /* extent lists and orders that a guest makes up */
     r.domid = DOMID_SELF;
     r.nr_extents = 1ull << 60;
@@ -258,7 +266,8 @@ static void test_balloon(void **state)
     r.nr_extents = 1;
     r.extent_order = 18;
     tg_write(h, d, 0x1000, &r, sizeof(r));
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_populate_physmap, 0x1000, 0), 0);
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_populate_physmap, 0x1000, 0),
+                     0);
 }
 
 static long add(struct th *h, domid_t d, unsigned space, uint64_t idx, uint64_t gpfn)
@@ -321,7 +330,10 @@ static void test_read_only_map(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 8);
-    union { struct kw_map_foreign m; uint8_t bytes[sizeof(struct kw_map_foreign) + 8]; } m = { .m = { .nr = 0 } };
+    union {
+        struct kw_map_foreign m;
+        uint8_t bytes[sizeof(struct kw_map_foreign) + 8];
+    } m = { .m = { .nr = 0 } };
     uint8_t reply[256];
 
     m.m.h.op = KW_MAP_FOREIGN;
@@ -364,10 +376,12 @@ static void test_params(void **state)
     /* the control domain's way, with a once-only parameter */
     p = (struct xen_hvm_param){ .domid = d, .index = HVM_PARAM_IOREQ_SERVER_PFN, .value = 7 };
     memcpy(h->c.arena, &p, sizeof(p));
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hvm_op, HVMOP_set_param, A(0), 0, 0, 0), 0);
+    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hvm_op, HVMOP_set_param, A(0), 0, 0, 0),
+                     0);
     p.value = 8;
     memcpy(h->c.arena, &p, sizeof(p));
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hvm_op, HVMOP_set_param, A(0), 0, 0, 0), -EEXIST);
+    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hvm_op, HVMOP_set_param, A(0), 0, 0, 0),
+                     -EEXIST);
 }
 
 /* Every op of the privilege table, and others, tried by a guest: control ops are refused. */
@@ -438,7 +452,10 @@ static void test_restricted(void **state)
     struct th *h = *state;
     domid_t a = th_domain(h, 1, 8), b = th_domain(h, 1, 8);
     struct kw_domid res = { { KW_RESTRICT, 0 }, a, 0 };
-    union { struct kw_map_foreign m; uint8_t bytes[sizeof(struct kw_map_foreign) + 8]; } m = { .m = { .nr = 0 } };
+    union {
+        struct kw_map_foreign m;
+        uint8_t bytes[sizeof(struct kw_map_foreign) + 8];
+    } m = { .m = { .nr = 0 } };
     struct kw_evtchn e = { { KW_EVTCHN_UNBOUND, 0 }, b, 0 };
     uint8_t reply[256];
     struct tc c;
@@ -564,7 +581,8 @@ static void test_context(void **state)
     ((struct hvm_save_descriptor *)(b->data + 8 + sizeof(struct hvm_save_header)))->instance = 2;
     assert_int_equal(set_context(h, d, b, full), -EINVAL);
     good_context(b, &cpu);
-    ((struct hvm_save_descriptor *)(b->data + 8 + sizeof(struct hvm_save_header)))->length = 0xfffffff8;
+    ((struct hvm_save_descriptor *)(b->data + 8 + sizeof(struct hvm_save_header)))->length =
+        0xfffffff8;
     assert_true(set_context(h, d, b, full) < 0);
     assert_int_equal(p->state->vcpu[0].load, 0);
     /* what is read back begins with a header and ends with an end */
@@ -593,7 +611,9 @@ static void test_context(void **state)
     free(b);
 }
 
-/* getting a context pauses, waits, and lets go; a client that dies meanwhile leaves no pause behind */
+/*
+ * getting a context pauses, waits, and lets go; a client that dies meanwhile leaves no pause behind
+ */
 static void test_context_of_running(void **state)
 {
     struct th *h = *state;
@@ -810,14 +830,22 @@ static void test_hypfs(void **state)
     struct xen_hypfs_direntry *e = (void *)(h->c.arena + 4096);
 
     strcpy((char *)h->c.arena, "/krypton/engine");
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, A(0), 16, A(4096), 4096), 0);
+    assert_int_equal(
+        tc_hypercall(h, &h->c, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, A(0), 16, A(4096), 4096),
+        0);
     assert_int_equal(e->type, XEN_HYPFS_TYPE_STRING);
     assert_string_equal((char *)(e + 1), "fake");
     strcpy((char *)h->c.arena, "/");
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, A(0), 2, A(4096), 4096), 0);
+    assert_int_equal(
+        tc_hypercall(h, &h->c, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, A(0), 2, A(4096), 4096),
+        0);
     assert_string_equal(((struct xen_hypfs_dirlistentry *)(e + 1))->name, "buildinfo");
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, A(0), 2, A(4096), 10), -ENOBUFS);
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, A(0), 1, A(4096), 10), -EINVAL);
+    assert_int_equal(
+        tc_hypercall(h, &h->c, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, A(0), 2, A(4096), 10),
+        -ENOBUFS);
+    assert_int_equal(
+        tc_hypercall(h, &h->c, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, A(0), 1, A(4096), 10),
+        -EINVAL);
 }
 
 static void test_vcpus(void **state)
@@ -890,10 +918,17 @@ static void test_compat(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 64);
-    struct { uint32_t start, nr, order, flags; uint16_t domid; } r = { 0x2000, 4, 0, 0, DOMID_SELF };
-    struct { uint16_t domid, size; uint32_t space, idx, gpfn; } a = { DOMID_SELF, 0, XENMAPSPACE_grant_table, 0, 99 };
-    struct { uint32_t op, result, args[6]; } mc[2] = { { .op = __HYPERVISOR_xen_version },
-                                                       { .op = __HYPERVISOR_xen_version, .args = { 7 } } };
+    struct {
+        uint32_t start, nr, order, flags;
+        uint16_t domid;
+    } r = { 0x2000, 4, 0, 0, DOMID_SELF };
+    struct {
+        uint16_t domid, size;
+        uint32_t space, idx, gpfn;
+    } a = { DOMID_SELF, 0, XENMAPSPACE_grant_table, 0, 99 };
+    struct { uint32_t op, result, args[6];
+    } mc[2] = { { .op = __HYPERVISOR_xen_version },
+                { .op = __HYPERVISOR_xen_version, .args = { 7 } } };
     uint32_t gfn[4] = { 40, 41, 42, 43 };
     struct kl_hypercall m = { .op = __HYPERVISOR_memory_op, .compat = 1,
                               .arg = { XENMEM_decrease_reservation, 0x1000 } };
@@ -926,7 +961,9 @@ static void test_suspend_event(void **state)
     uint64_t n;
 
     memcpy(h->c.arena, &u, sizeof(u));
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, A(0), 0, 0, 0), 0);
+    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound,
+                                  A(0), 0, 0, 0),
+                     0);
     memcpy(&u, h->c.arena, sizeof(u));
     e.port = op.u.subscribe.port = u.port;
     assert_int_equal(tc_call(h, &h->c, &e, sizeof(e), &r, sizeof(r)), 0);
@@ -937,7 +974,8 @@ static void test_suspend_event(void **state)
     assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, d), 0);
     th_turn(h);
     memcpy(h->c.arena, &s, sizeof(s));
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, A(0), 0, 0, 0), 0);
+    assert_int_equal(
+        tc_hypercall(h, &h->c, __HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, A(0), 0, 0, 0), 0);
     th_turn(h);
     assert_int_equal(read(fd, &n, 8), 8);
     close(fd);
@@ -958,8 +996,10 @@ static void test_time_budget(void **state)
     tg_write(h, d, 0x1000, &r, sizeof(r));
     tg_write(h, d, 0x10000, gfn, 8192 * 8);
     h->max_turn_ns = 0;
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), 8192);
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_populate_physmap, 0x1000, 0), 8192);
+    assert_int_equal(
+        tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), 8192);
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_populate_physmap, 0x1000, 0),
+                     8192);
     tg_hypercall(h, d, __HYPERVISOR_grant_table_op, 5, 0x10000, 5000);
     tg_hypercall(h, d, __HYPERVISOR_multicall, 0x10000, 1000, 0);
     assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, d), 0);

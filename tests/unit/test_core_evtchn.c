@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Event channels: every state, both kinds of owner, races of closing, limits. XSA 317, 343, 344, 342. */
+/*
+ * Event channels: every state, both kinds of owner, races of closing, limits. XSA 317, 343, 344,
+ * 342.
+ */
 #include "tests/unit/core_harness.h"
 
 #include <errno.h>
@@ -50,7 +53,8 @@ static uint32_t g_status(struct th *h, domid_t d, uint32_t port)
     return s.status;
 }
 
-static int c_evtchn(struct th *h, struct tc *c, uint32_t op, domid_t domid, uint32_t port, uint32_t *out)
+static int c_evtchn(struct th *h, struct tc *c, uint32_t op, domid_t domid, uint32_t port,
+                    uint32_t *out)
 {
     struct kw_evtchn m = { { op, 0 }, domid, port };
     struct kw_port_reply r = { .port = 0 };
@@ -186,8 +190,10 @@ static void test_between_guests(void **state)
     assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, b), 0);
     th_turn(h);
     assert_int_equal(g_status(h, a, pa), EVTCHNSTAT_unbound);
-    /* a domain that took the domid may not bind what was meant for the old one's... yet Xen lets it:
-     * the port names a domid; what matters is that no descriptor of the old one is left */
+    /*
+     * a domain that took the domid may not bind what was meant for the old one's... yet Xen lets
+     * it: the port names a domid; what matters is that no descriptor of the old one is left
+     */
     assert_int_equal(th_proc(h, a)->port[pa].recv, -1);
 }
 
@@ -299,7 +305,9 @@ static void test_others_ports(void **state)
     /* the toolstack makes ports in a domain, as for its store ring */
     u = (struct evtchn_alloc_unbound){ .dom = a, .remote_dom = 0 };
     memcpy(h->c.arena, &u, sizeof(u));
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, A(0), 0, 0, 0), 0);
+    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound,
+                                  A(0), 0, 0, 0),
+                     0);
     th_turn(h);
     memcpy(&u, h->c.arena, sizeof(u));
     assert_int_equal(th_proc(h, a)->port[u.port].kind, KL_PORT_UNBOUND);
@@ -312,7 +320,10 @@ static void test_others_ports(void **state)
     tc_close(h, &c);
 }
 
-/* Random operations against what must always hold: both ends agree, counts agree, no descriptor leaks. */
+/*
+ * Random operations against what must always hold: both ends agree, counts agree, no descriptor
+ * leaks.
+ */
 static void test_random(void **state)
 {
     struct th *h = *state;
@@ -406,7 +417,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, th_setup, th_teardown)
     const struct CMUnitTest tests[] = {
         T(test_interdomain), T(test_host_offers), T(test_client_dies), T(test_between_guests),
-        T(test_virq_ipi), T(test_limits), T(test_reset), T(test_others_ports), T(test_random), T(test_budget),
+        T(test_virq_ipi),    T(test_limits),      T(test_reset),       T(test_others_ports),
+        T(test_random),      T(test_budget),
     };
 
     return cmocka_run_group_tests_name("core_evtchn", tests, NULL, NULL);

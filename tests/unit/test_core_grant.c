@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Grant tables of both versions with a hostile granter. XSA 226, 255, 295, 380, 448, 500, 501 as ideas. */
+/*
+ * Grant tables of both versions with a hostile granter. XSA 226, 255, 295, 380, 448, 500, 501 as
+ * ideas.
+ */
 #include "tests/unit/core_harness.h"
 
 #include <errno.h>
@@ -33,8 +36,8 @@ static void grow(struct th *h, domid_t d, uint32_t frames)
     assert_int_equal(gnt_grow(domain_find(h->core, d), frames), 0);
 }
 
-static int c_map(struct th *h, struct tc *c, domid_t d, const uint32_t *refs, uint32_t nr, bool write,
-                 uint64_t *handle)
+static int c_map(struct th *h, struct tc *c, domid_t d, const uint32_t *refs, uint32_t nr,
+                 bool write, uint64_t *handle)
 {
     uint8_t reply[4096];
     struct kw_gnt_map *m = calloc(1, sizeof(*m) + nr * sizeof(m->ref[0]));
@@ -148,7 +151,8 @@ static void test_notify(void **state)
     grow(h, d, 1);
     e[20] = (struct grant_entry_v1){ GTF_permit_access, 0, 3 };
     tg_write(h, d, AT, &u, sizeof(u));
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, AT, 0), 0);
+    assert_int_equal(
+        tg_hypercall(h, d, __HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, AT, 0), 0);
     tg_read(h, d, AT, &u, sizeof(u));
     ev.port = u.port;
     assert_int_equal(tc_call(h, &h->c, &ev, sizeof(ev), &pr, sizeof(pr)), 0);
@@ -230,8 +234,11 @@ static void test_copy(void **state)
     assert_int_equal(op.status, GNTST_bad_page);
     assert_int_equal(domain_find(h->core, b)->gt.pinned, 0);
     /* counts that wrap, arrays that end */
-    assert_int_equal(tg_hypercall(h, a, __HYPERVISOR_grant_table_op, GNTTABOP_copy, AT, UINT32_MAX), -EINVAL);
-    assert_int_equal(tg_hypercall(h, a, __HYPERVISOR_grant_table_op, GNTTABOP_copy, 15 * 4096, INT32_MAX), -EFAULT);
+    assert_int_equal(tg_hypercall(h, a, __HYPERVISOR_grant_table_op, GNTTABOP_copy, AT, UINT32_MAX),
+                     -EINVAL);
+    assert_int_equal(
+        tg_hypercall(h, a, __HYPERVISOR_grant_table_op, GNTTABOP_copy, 15 * 4096, INT32_MAX),
+        -EFAULT);
     assert_int_equal(domain_find(h->core, b)->gt.pinned, 0);
 }
 
@@ -374,26 +381,34 @@ static void test_sizes(void **state)
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 16), e = th_domain(h, 1, 16);
     struct gnttab_query_size q = { .dom = DOMID_SELF };
-    struct gnttab_setup_table s = { .dom = DOMID_SELF, .nr_frames = 4, .frame_list.p = (void *)0x800 };
-    struct kw_map_resource m = { { KW_MAP_RESOURCE, 0 }, d, XENMEM_resource_grant_table, 0, 3, 0, 2 };
+    struct gnttab_setup_table s = { .dom = DOMID_SELF,
+                                    .nr_frames = 4,
+                                    .frame_list.p = (void *)0x800 };
+    struct kw_map_resource m = {
+        { KW_MAP_RESOURCE, 0 }, d, XENMEM_resource_grant_table, 0, 3, 0, 2
+    };
     uint8_t reply[256];
     struct kw_map_reply *r = (void *)reply;
 
     tg_write(h, d, AT, &s, sizeof(s));
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_grant_table_op, GNTTABOP_setup_table, AT, 1), 0);
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_grant_table_op, GNTTABOP_setup_table, AT, 1),
+                     0);
     tg_write(h, d, AT, &q, sizeof(q));
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_grant_table_op, GNTTABOP_query_size, AT, 1), 0);
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_grant_table_op, GNTTABOP_query_size, AT, 1),
+                     0);
     tg_read(h, d, AT, &q, sizeof(q));
     assert_int_equal(q.nr_frames, 4);
     assert_int_equal(q.max_nr_frames, 64);
     q.dom = e;
     tg_write(h, d, AT, &q, sizeof(q));
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_grant_table_op, GNTTABOP_query_size, AT, 1), 0);
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_grant_table_op, GNTTABOP_query_size, AT, 1),
+                     0);
     tg_read(h, d, AT, &q, sizeof(q));
     assert_int_equal(q.status, GNTST_permission_denied);
     s.nr_frames = 65;
     tg_write(h, d, AT, &s, sizeof(s));
-    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_grant_table_op, GNTTABOP_setup_table, AT, 1), 0);
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_grant_table_op, GNTTABOP_setup_table, AT, 1),
+                     0);
     tg_read(h, d, AT, &s, sizeof(s));
     assert_int_equal(s.status, GNTST_general_error);
     assert_int_equal(tc_call(h, &h->c, &m, sizeof(m), reply, sizeof(reply)), 0);
@@ -409,7 +424,10 @@ static void test_sizes(void **state)
     assert_int_equal(r->size, 64);
 }
 
-/* A guest that rewrites its entries at full speed while they are mapped and copied (XSA-295's idea). */
+/*
+ * A guest that rewrites its entries at full speed while they are mapped and copied (XSA-295's
+ * idea).
+ */
 struct flipper { struct grant_entry_v1 *e; volatile bool stop; domid_t user; };
 
 static void *flip(void *arg)
