@@ -15,46 +15,91 @@
 
 static const libxl_childproc_hooks default_hooks = { .chldowner = libxl_sigchld_owner_libxl };
 
-/* ---- SIGCHLD */
+/* ---- SIGCHLD. The handler may run on any thread at any time, so what it uses is never taken away: a
+ * slot's pipe, once made, stays open and serves the next context that needs one. */
 
-static pthread_mutex_t sigchld_lock = PTHREAD_MUTEX_INITIALIZER;
-static LIST_HEAD(, libxl__ctx) sigchld_ctxs = LIST_HEAD_INITIALIZER(sigchld_ctxs);
+#define SLOTS 16
+
+static struct {
+    _Atomic int write_fd; /* 0: no pipe yet */
+    int read_fd;
+    bool used;
+} slots[SLOTS];
+static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction sigchld_before;
 
 static void sigchld_arrived(int sig)
 {
-    libxl_ctx *ctx;
     int saved = errno;
 
-    /* the list only changes with SIGCHLD blocked and not while a handler can run: see below */
-    LIST_FOREACH(ctx, &sigchld_ctxs, sigchld_entry)
-        if (write(ctx->sigchld_pipe[1], "", 1) < 0) {
+    for (int i = 0; i < SLOTS; i++) {
+        int fd = slots[i].write_fd;
+
+        if (fd > 0 && write(fd, "", 1) < 0) {
             /* full: there is a wake-up in it already */
         }
+    }
     errno = saved;
 }
 
-/* Other threads may be in the handler, so the handler is out of place while the list changes; a
- * signal lost meanwhile is made up for by a wake-up of all. */
-static void change_sigchld_ctxs(libxl_ctx *ctx, bool add)
+static int slots_used(void)
+{
+    int n = 0;
+
+    for (int i = 0; i < SLOTS; i++)
+        n += slots[i].used;
+    return n;
+}
+
+/* A slot with the handler in place, or -1. */
+static int slot_get(void)
 {
     struct sigaction ours = { .sa_handler = sigchld_arrived,
                               .sa_flags = SA_NOCLDSTOP | SA_RESTART };
-    bool had;
+    int i, fds[2];
 
-    pthread_mutex_lock(&sigchld_lock);
-    had = !LIST_EMPTY(&sigchld_ctxs);
-    if (had)
-        sigaction(SIGCHLD, &sigchld_before, NULL);
-    if (add)
-        LIST_INSERT_HEAD(&sigchld_ctxs, ctx, sigchld_entry);
-    else
-        LIST_REMOVE(ctx, sigchld_entry);
-    if (!LIST_EMPTY(&sigchld_ctxs)) {
-        sigaction(SIGCHLD, &ours, had ? NULL : &sigchld_before);
-        sigchld_arrived(SIGCHLD);
+    pthread_mutex_lock(&slots_lock);
+    for (i = 0; i < SLOTS && slots[i].used; i++)
+        continue;
+    if (i < SLOTS && !slots[i].write_fd) {
+        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK)) {
+            i = SLOTS;
+        } else {
+            slots[i].read_fd = fds[0];
+            slots[i].write_fd = fds[1];
+        }
     }
-    pthread_mutex_unlock(&sigchld_lock);
+    if (i < SLOTS) {
+        if (!slots_used())
+            sigaction(SIGCHLD, &ours, &sigchld_before);
+        slots[i].used = true;
+    }
+    pthread_mutex_unlock(&slots_lock);
+    return i < SLOTS ? i : -1;
+}
+
+static void slot_put(int i)
+{
+    pthread_mutex_lock(&slots_lock);
+    slots[i].used = false;
+    if (!slots_used())
+        sigaction(SIGCHLD, &sigchld_before, NULL);
+    pthread_mutex_unlock(&slots_lock);
+}
+
+/* After fork(): the pipes are the parent's. */
+static void slots_forget(void)
+{
+    if (slots_used())
+        sigaction(SIGCHLD, &sigchld_before, NULL);
+    for (int i = 0; i < SLOTS; i++) {
+        if (!slots[i].write_fd)
+            continue;
+        close(slots[i].write_fd);
+        close(slots[i].read_fd);
+        slots[i].write_fd = 0;
+        slots[i].used = false;
+    }
 }
 
 static void child_ended(struct lx_egc *egc, struct lx_ev_child *ev, int status)
@@ -113,26 +158,25 @@ static void stop_sigchld(struct lx_gc *gc)
 
     if (!lx_fd_active(&ctx->sigchld_efd))
         return;
-    change_sigchld_ctxs(ctx, false);
     lx_fd_deregister(gc, &ctx->sigchld_efd);
-    close(ctx->sigchld_pipe[0]);
-    close(ctx->sigchld_pipe[1]);
+    slot_put(ctx->sigchld_slot);
 }
 
 static void start_sigchld(struct lx_gc *gc)
 {
     libxl_ctx *ctx = gc->ctx;
+    int slot = slot_get();
 
-    if (pipe2(ctx->sigchld_pipe, O_CLOEXEC | O_NONBLOCK)) {
-        LX_LOGE(ERROR, "no pipe for SIGCHLD; the program's children will not be reaped");
+    if (slot < 0) {
+        LX_LOG(ERROR, "no pipe for SIGCHLD; the program's children will not be reaped");
         return;
     }
-    if (lx_fd_register(gc, &ctx->sigchld_efd, sigchld_readable, ctx->sigchld_pipe[0], POLLIN)) {
-        close(ctx->sigchld_pipe[0]);
-        close(ctx->sigchld_pipe[1]);
+    if (lx_fd_register(gc, &ctx->sigchld_efd, sigchld_readable, slots[slot].read_fd, POLLIN)) {
+        slot_put(slot);
         return;
     }
-    change_sigchld_ctxs(ctx, true);
+    ctx->sigchld_slot = slot;
+    sigchld_arrived(SIGCHLD); /* some child may have ended before */
 }
 
 void libxl_childproc_setmode(libxl_ctx *ctx, const libxl_childproc_hooks *hooks, void *user)
@@ -261,9 +305,6 @@ void libxl_postfork_child_noexec(libxl_ctx *ctx)
         xs_daemon_destroy_postfork(ctx->xsh);
         ctx->xsh = NULL;
     }
-    if (lx_fd_active(&ctx->sigchld_efd)) {
-        sigaction(SIGCHLD, &sigchld_before, NULL);
-        close(ctx->sigchld_pipe[0]);
-        close(ctx->sigchld_pipe[1]);
-    }
+    slots_forget();
+    ctx->sigchld_efd.fd = -1; /* the program's main loop, if it has one, is the parent's as well */
 }

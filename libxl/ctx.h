@@ -67,8 +67,7 @@ struct libxl__ctx {
     void *child_user;
     LIST_HEAD(, lx_ev_child) children;
     struct lx_ev_fd sigchld_efd; /* registered when SIGCHLD is ours; see child.c */
-    int sigchld_pipe[2];
-    LIST_ENTRY(libxl__ctx) sigchld_entry;
+    int sigchld_slot;
 
     libxl_version_info version;
     bool version_known;

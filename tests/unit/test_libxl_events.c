@@ -204,6 +204,32 @@ static void test_all_children_are_libxls(void **state)
     assert_ptr_equal(now.sa_handler, SIG_DFL);
 }
 
+/* A child that goes on without exec has libxl to itself, and disturbs nothing of its parent's. */
+static void test_postfork(void **state)
+{
+    static const libxl_childproc_hooks hooks = {
+        .chldowner = libxl_sigchld_owner_libxl_always,
+        .reaped_callback = on_stranger,
+    };
+    libxl_ctx *other;
+    pid_t pid;
+
+    libxl_childproc_setmode(ctx, &hooks, &pid);
+    strangers = 0;
+    pid = fork();
+    if (!pid) {
+        libxl_postfork_child_noexec(ctx);
+        if (libxl_ctx_alloc(&other, LIBXL_VERSION, 0, &fake_logger))
+            _exit(1);
+        libxl_childproc_setmode(other, &hooks, &pid);
+        libxl_ctx_free(other);
+        libxl_ctx_free(ctx);
+        _exit(5);
+    }
+    run_until(&strangers, 1);
+    libxl_childproc_setmode(ctx, NULL, NULL);
+}
+
 /* ---- threads */
 
 static void *wait_for_death(void *arg)
@@ -324,6 +350,7 @@ int main(void)
         T(test_child_by_default),
         T(test_child_reaped_by_program),
         T(test_all_children_are_libxls),
+        T(test_postfork),
         T(test_two_waiters),
         T(test_event_hooks),
         T(test_nobody_there),
