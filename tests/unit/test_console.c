@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pty.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -642,18 +644,39 @@ static void test_daemon_reuse(void **state)
     assert_int_equal(s->w->mapped, 1);
 }
 
+static bool client_program(char *buf, size_t len)
+{
+    const char *build = getenv("KR_BUILDDIR");
+
+    snprintf(buf, len, "%s/console/xenconsole", build ? build : ".");
+    return access(buf, X_OK) == 0;
+}
+
+/* Waits for a child while the daemon works; its wait status, or -1 if it does not end. */
+static int wait_child(struct service *s, pid_t pid)
+{
+    int status;
+
+    for (int i = 0; i < 1000; i++) {
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            return status;
+        sd_event_run(s->w->event, 10000);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    return -1;
+}
+
 /* The client as a program, fed by a pipe; it ends with the domain. */
 static void test_client(void **state)
 {
     struct service *s = *state;
-    const char *build = getenv("KR_BUILDDIR");
     char program[4096], out[256] = "";
     int in[2], from[2], status;
     size_t got = 0;
 
-    if (!build)
+    if (!client_program(program, sizeof(program)))
         skip();
-    snprintf(program, sizeof(program), "%s/console/xenconsole", build);
     create_domain(s);
     free(wait_for_tty(s));
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
@@ -689,6 +712,115 @@ static void test_client(void **state)
     close(from[0]);
 }
 
+/* On a terminal: raw while it runs, as it was afterwards; Ctrl-] leaves; one client at a time. */
+static void test_client_terminal(void **state)
+{
+    struct service *s = *state;
+    char program[4096], c;
+    struct termios before, during, after;
+    struct winsize size = { .ws_row = 33, .ws_col = 77 };
+    int user, tty, started[2];
+
+    if (!client_program(program, sizeof(program)))
+        skip();
+    create_domain(s);
+    char *path = wait_for_tty(s);
+    assert_int_equal(openpty(&user, &tty, NULL, NULL, &size), 0);
+    tcgetattr(tty, &before);
+    assert_int_equal(pipe(started), 0);
+    pid_t pid = fork();
+    if (!pid) {
+        char fd[16];
+        snprintf(fd, sizeof(fd), "%d", started[1]);
+        dup2(tty, 0);
+        dup2(tty, 1);
+        close(started[0]);
+        execl(program, program, "--start-notify-fd", fd, "5", NULL);
+        _exit(127);
+    }
+    close(started[1]);
+    assert_int_equal(read(started[0], &c, 1), 1);
+    assert_int_equal(read(started[0], &c, 1), 0); /* and closed */
+    tcgetattr(tty, &during);
+    assert_int_equal(during.c_lflag & (ICANON | ECHO | ISIG), 0);
+    int guest_tty = open(path, O_RDWR | O_NOCTTY);
+    memset(&size, 0, sizeof(size));
+    ioctl(guest_tty, TIOCGWINSZ, &size);
+    assert_int_equal(size.ws_col, 77);
+    pid_t second = fork();
+    if (!second) {
+        dup2(open("/dev/null", O_WRONLY), 2);
+        execl(program, program, "5", NULL);
+        _exit(127);
+    }
+    assert_int_equal(WEXITSTATUS(wait_child(s, second)), 1);
+    assert_int_equal(write(user, "ls\003\035rest", 8), 8);
+    assert_int_equal(wait_child(s, pid), 0);
+    for (int i = 0; i < 100 && s->w->page->in_prod < 3; i++)
+        sd_event_run(s->w->event, 10000);
+    assert_int_equal(s->w->page->in_prod, 3);
+    assert_memory_equal(s->w->page->in, "ls\003", 3);
+    tcgetattr(tty, &after);
+    assert_int_equal(after.c_lflag, before.c_lflag);
+    assert_int_equal(after.c_iflag, before.c_iflag);
+    assert_int_equal(after.c_oflag, before.c_oflag);
+    close(guest_tty);
+    close(started[0]);
+    close(user);
+    close(tty);
+    free(path);
+}
+
+/* XSA-57: a node that the guest could have written is not followed. */
+static void test_client_xsa_57(void **state)
+{
+    static const struct {
+        const char *tty;
+        struct xs_permissions p[2];
+        int status;
+    } cases[] = {
+        { "/dev/null", { { 0, XS_PERM_NONE }, { 5, XS_PERM_READ } }, 1 },   /* no terminal */
+        { "/etc/passwd", { { 0, XS_PERM_NONE }, { 5, XS_PERM_READ } }, 1 },
+        { NULL, { { 5, XS_PERM_NONE }, { 0, XS_PERM_READ } }, 1 },
+        { NULL, { { 0, XS_PERM_NONE }, { 5, XS_PERM_WRITE } }, 1 },
+        { NULL, { { 0, XS_PERM_WRITE }, { 6, XS_PERM_READ } }, 1 },
+        { NULL, { { 0, XS_PERM_NONE }, { 5, XS_PERM_READ } }, 0 },
+    };
+    struct service *s = *state;
+    char program[4096];
+
+    if (!client_program(program, sizeof(program)))
+        skip();
+    create_domain(s);
+    char *path = wait_for_tty(s);
+    node(s, "console/type", "ioemu"); /* so that the daemon leaves the node alone */
+    spin(s->w->event, 50);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct xs_permissions p[2];
+
+        memcpy(p, cases[i].p, sizeof(p));
+        node(s, "console/tty", cases[i].tty ? cases[i].tty : path);
+        assert_true(xs_set_permissions(s->tools, XBT_NULL, "/local/domain/5/console/tty", p, 2));
+        pid_t pid = fork();
+        if (!pid) {
+            int in[2];
+
+            dup2(open("/dev/null", O_WRONLY), 2);
+            if (pipe(in))
+                _exit(126);
+            dup2(in[0], 0);
+            if (write(in[1], "\035", 1) != 1)
+                _exit(126);
+            execl(program, program, "5", NULL);
+            _exit(127);
+        }
+        int status = wait_child(s, pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), cases[i].status);
+    }
+    free(path);
+}
+
 int main(void)
 {
 #define G(name) cmocka_unit_test_setup_teardown(test_guest_##name, setup, teardown)
@@ -697,6 +829,7 @@ int main(void)
         cmocka_unit_test(test_ring), cmocka_unit_test(test_ring_hostile),
         cmocka_unit_test(test_buffer), G(both_ways), G(connect), G(input_waits), G(limit), G(flood),
         G(hostile), G(log), G(dies), G(dies_alone), D(daemon), D(daemon_reuse), D(client),
+        D(client_terminal), D(client_xsa_57),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
