@@ -92,6 +92,7 @@ struct domain {
     int64_t time_offset;
     uint16_t weight, cap;
     uint64_t console_bytes;
+    unsigned enosys_lines;       /* logged of its unknown hypercalls */
     struct { uint32_t timeout; uint64_t deadline; sd_event_source *src; } watchdog[2];
 
     /* The p2m updates of this turn, to be sent as one message. */

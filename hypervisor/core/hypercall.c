@@ -61,26 +61,43 @@ int hc_target(struct hcall *hc, domid_t domid, struct domain **out)
     return *out ? 0 : -ESRCH;
 }
 
-long hc_enosys(struct hcall *hc, uint32_t hypercall, uint64_t sub)
+/* What no table of Xen's has is one row each: a guest can make up any number of numbers. */
+#define MAX_CALL 64
+#define MAX_SUB 1100    /* domctls reach 1003 */
+
+/* A guest's unknown calls are worth a few lines, whatever it goes on to try. */
+#define LINES_PER_DOMAIN 8
+
+static struct enosys_count *enosys_row(struct core *core, uint32_t hypercall, uint64_t sub)
 {
-    struct core *core = hc->core;
     struct enosys_count *e = core->enosys;
     unsigned i;
 
+    if (hypercall >= MAX_CALL) {
+        hypercall = UINT32_MAX;
+        sub = 0;
+    } else if (sub >= MAX_SUB) {
+        sub = UINT32_MAX;
+    }
     for (i = 0; i < core->nr_enosys; i++) {
         if (e[i].hypercall == hypercall && e[i].sub == sub) {
-            e[i].count++;
-            return -ENOSYS;
+            return &e[i];
         }
     }
-    /* A bounded table: what a guest makes up beyond it is counted in the last row. */
     if (i == KR_MAX_ENOSYS) {
-        e[i - 1].count++;
-        return -ENOSYS;
+        return &e[i - 1];
     }
-    e[i] = (struct enosys_count){ hypercall, sub, 1 };
+    e[i] = (struct enosys_count){ hypercall, sub, 0 };
     core->nr_enosys++;
-    if (i < KR_MAX_ENOSYS / 4) {
+    return &e[i];
+}
+
+long hc_enosys(struct hcall *hc, uint32_t hypercall, uint64_t sub)
+{
+    struct enosys_count *e = enosys_row(hc->core, hypercall, sub);
+
+    if (e->count++ == 0 && hc->d->enosys_lines < LINES_PER_DOMAIN) {
+        hc->d->enosys_lines++;
         kr_log(KR_INFO, "hypercall %" PRIu32 " op %" PRIu64 " (from domain %u) is not implemented",
                hypercall, sub, hc->d->domid);
     }
@@ -98,7 +115,8 @@ static long dispatch(struct hcall *hc)
     }
     if (!c || !c->fn) {
         /* The first argument may be a pointer: only a small number is an op. */
-        return hc_enosys(hc, (uint32_t)hc->op, hc->arg[0] < 64 ? hc->arg[0] : 0);
+        return hc_enosys(hc, hc->op < MAX_CALL ? (uint32_t)hc->op : MAX_CALL,
+                         hc->arg[0] < 64 ? hc->arg[0] : 0);
     }
     if (!c->sub_in_arg) {
         /* The op lies in the argument: nobody but domain 0 gets as far as having it read. */
