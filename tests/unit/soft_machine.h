@@ -19,6 +19,7 @@
 
 #define RAM_SIZE   (16u << 20)
 #define GFNS       (RAM_SIZE >> 12)
+#define GUARD      (1u << 20)
 /* Where things lie in guest-physical memory. */
 #define GDT_AT     0x1000u
 #define IDT_AT     0x2000u
@@ -179,7 +180,11 @@ static inline struct machine *machine_new(unsigned nr_vcpus)
 {
     struct machine *m = calloc(1, sizeof(*m));
 
-    m->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* With unreadable room on both sides: an access outside RAM shows. */
+    m->ram = mmap(NULL, RAM_SIZE + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(m->ram != MAP_FAILED);
+    m->ram += GUARD;
+    assert_int_equal(mprotect(m->ram, RAM_SIZE, PROT_READ | PROT_WRITE), 0);
     memset(m->types, ENGINE_GFN_RAM, sizeof(m->types));
     m->types[0xf00] = ENGINE_GFN_NONE;      /* MMIO at 15 MiB */
     m->env = (struct engine_env){
@@ -202,7 +207,7 @@ static inline struct machine *machine_new(unsigned nr_vcpus)
 static inline void machine_free(struct machine *m)
 {
     engine_soft.destroy(m->e);
-    munmap(m->ram, RAM_SIZE);
+    munmap(m->ram - GUARD, RAM_SIZE + 2 * GUARD);
     free(m);
 }
 

@@ -49,23 +49,30 @@ static bool must_exit(struct soft_vcpu *v, enum engine_exit *exit)
     if (att & (SOFT_ATT_SMC | SOFT_ATT_EVENT))
         atomic_fetch_and(&v->attention, ~(unsigned)(SOFT_ATT_SMC | SOFT_ATT_EVENT));
     soft_free_dead(v);
-    if (v->event.valid)
-        return false;                        /* deliver before anything else may be injected */
     if (att & (SOFT_ATT_KICK | SOFT_ATT_STOP)) {
         atomic_fetch_and(&v->attention, ~(unsigned)(SOFT_ATT_KICK | SOFT_ATT_STOP));
         *exit = ENGINE_EXIT_KICK;
         return true;
     }
+    if (v->budget < 0) {                     /* also with an event pending: a guest may fault for ever */
+        *exit = ENGINE_EXIT_KICK;
+        return true;
+    }
+    if (v->nmi_pending && !v->nmi_blocked && !v->event.valid && !v->mov_ss_shadow) {
+        v->nmi_pending = false;
+        v->event.valid = true;
+        v->event.vector = SOFT_NMI;
+        v->event.type = SOFT_EV_NMI;
+        v->event.has_error = false;
+    }
+    if (v->event.valid)
+        return false;
     if (v->halted) {
         *exit = ENGINE_EXIT_HLT;
         return true;
     }
     if (v->want_window && irq_possible(v)) {
         *exit = ENGINE_EXIT_IRQ_WINDOW;
-        return true;
-    }
-    if (v->budget < 0) {
-        *exit = ENGINE_EXIT_KICK;
         return true;
     }
     return false;
@@ -76,6 +83,7 @@ static void deliver_pending(struct soft_vcpu *v)
     if (v->event.type != SOFT_EV_SOFT && v->event.type != SOFT_EV_FAULT)
         v->halted = false;
     v->in_delivery = true;
+    v->budget--;
     soft_deliver(v, v->event.vector, (enum soft_event)v->event.type, v->event.has_error, v->event.error);
     v->in_delivery = false;
     v->event.valid = false;

@@ -32,7 +32,7 @@ uint64_t soft_seg_linear(struct soft_vcpu *v, const struct soft_op *op, enum eng
     if ((type & 0xc) == 4)                   /* expand-down data */
         ok = off > s->limit && last <= (s->attr & SEG_DB ? 0xffffffff : 0xffff);
     else
-        ok = last <= s->limit || s->limit == 0xffffffff;    /* then offsets wrap */
+        ok = last <= s->limit;
     if (!ok)
         seg_fault(v, op, reg);
     return (uint32_t)(s->base + off);

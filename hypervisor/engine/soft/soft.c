@@ -301,8 +301,8 @@ static void inject_irq(struct engine_vcpu *v, uint8_t vector) { inject(vcpu(v), 
 
 static void inject_nmi(struct engine_vcpu *v)
 {
-    if (!vcpu(v)->nmi_blocked && !vcpu(v)->event.valid)
-        inject(vcpu(v), SOFT_NMI, SOFT_EV_NMI);
+    vcpu(v)->nmi_pending = true;
+    vcpu(v)->halted = false;
 }
 
 static void set_halted(struct engine_vcpu *v, bool halted) { vcpu(v)->halted = halted; }

@@ -267,7 +267,7 @@ struct soft_vcpu {
     uint64_t pat, tsc_aux, xcr0, xss, tsc_offset;
     uint8_t cpl;
     bool halted, nmi_blocked, sti_shadow, mov_ss_shadow;
-    bool want_window;
+    bool want_window, nmi_pending;
 
     /* Event being delivered. */
     struct { bool valid; uint8_t vector, type; uint32_t error; bool has_error; } event;
