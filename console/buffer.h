@@ -17,8 +17,8 @@ struct buffer {
 };
 
 /*
- * Appends; when that would pass the limit, the oldest bytes go. If there is no memory for more, what
- * is allocated counts as the limit.
+ * Appends; when that would pass the limit, the oldest bytes go. If there is no memory for more,
+ * what is allocated counts as the limit.
  */
 void buffer_add(struct buffer *b, const char *data, size_t len);
 /* The oldest bytes, *n of them in one piece; *n is 0 only if there are none. */

@@ -52,7 +52,7 @@ struct guest {
     bool log_bol;           /* at the beginning of a line */
     bool timestamps;
 
-    /* Fairness: what is left of the present period, and whether the guest must wait for the next. */
+    /* Fairness: what is left of the present period, and whether it must wait for the next. */
     size_t allowance;
     bool throttled;
 

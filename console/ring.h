@@ -23,7 +23,7 @@ struct ring {
 /* Goes on where the page says that an earlier daemon left off. */
 void ring_init(struct ring *r, struct xencons_interface *page);
 
-/* Takes up to len bytes of output: their number, or -1 for impossible indices (nothing is taken). */
+/* Takes up to len bytes of output: their number, or -1 for impossible indices. */
 ssize_t ring_take(struct ring *r, void *buf, size_t len);
 
 /* Bytes of input that the guest has room for, or -1. */

@@ -64,7 +64,7 @@ static void outmsg_free(struct conn *c, struct outmsg *m)
     free(m);
 }
 
-/* Takes its own reference to cause. Events count towards the domain's memory; replies do not fail. */
+/* Takes its own reference to cause. Events need room in the domain's memory. */
 static int conn_queue(struct conn *c, const struct xsd_sockmsg *hdr, const void *data,
                       struct cause *cause)
 {
@@ -337,8 +337,8 @@ void store_settle(struct store *s)
     struct conn *c;
 
     /*
-     * Connections that get ready meanwhile (watchers, most often) are served in the same call, those
-     * cut short in the next: the loop looks at others first.
+     * Connections that get ready meanwhile (watchers, most often) are served in the same call, and
+     * those cut short in the next: the loop looks at others first.
      */
     for (int pass = 0; pass < SETTLE_PASSES && !TAILQ_EMPTY(&s->ready); pass++) {
         TAILQ_CONCAT(&now, &s->ready, ready_link);

@@ -9,7 +9,7 @@
 
 #define LEVEL_BITS 5
 #define LEVELS_PER_ROUND 6 /* of the 32 bits of a hash */
-/* Names alike in this many levels (4 independent hashes) do not occur; it bounds every recursion. */
+/* Names alike in this many levels (4 independent hashes) do not occur; it bounds recursion. */
 #define LEVELS_MAX (4 * LEVELS_PER_ROUND)
 
 struct kids_key kids_key(const char *name, size_t len)

@@ -20,11 +20,11 @@ int loop_listen(struct loop *l, int fd);
 /* A client's connected socket, taken over in any case. */
 int loop_client(struct loop *l, int fd);
 /*
- * fd is readable when an event channel port is pending; pending() takes the next one (-1: none after
- * all), *domain_event says that it told of a domain's death or shutdown.
+ * fd is readable when an event channel port is pending; pending() takes the next one (-1: none
+ * after all), *domain_event says that it told of a domain's death or shutdown.
  */
 int loop_host(struct loop *l, int fd, int (*pending)(void *arg, bool *domain_event), void *arg);
-/* Makes and binds the socket, mode 0600, replacing one that nobody listens on. The fd, or -errno. */
+/* Makes and binds the socket, mode 0600, replacing one that nobody listens on. Its fd or -errno. */
 int loop_make_socket(const char *path);
 
 #endif

@@ -3,7 +3,8 @@
 
 bool path_valid(const char *path)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@";
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                  "0123456789-/_@";
     size_t len = strlen(path);
 
     if (len >= PATH_ABS_MAX || strspn(path, allowed) != len)

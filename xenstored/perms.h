@@ -3,8 +3,8 @@
  * Node permissions: an immutable, shared list of (domid, rights).
  *
  * Entry 0 names the owner, and its rights are what every domain not named further on has. An entry
- * counts only for the domain that existed when the list was made: a domain whose birth is later than
- * the list's generation is a different domain that happens to have the same number.
+ * counts only for the domain that existed when the list was made: a domain whose birth is later
+ * than the list's generation is a different domain that happens to have the same number.
  *
  * Never: looks at the tree, or at who is asking beyond the struct viewer it is given.
  */
@@ -66,8 +66,8 @@ static inline size_t perms_bytes(const struct perms *p)
 unsigned perms_for(const struct perms *p, const struct viewer *v);
 
 /*
- * Reads len bytes of NUL-terminated "LETTERdomid" strings, letter one of n r w b. Stores at most max
- * entries; returns their number, 0 if anything is malformed or there is none or too many.
+ * Reads len bytes of NUL-terminated "LETTERdomid" strings, letter one of n r w b. Stores at most
+ * max entries; returns their number, 0 if anything is malformed or there is none or too many.
  */
 unsigned perms_parse(const char *text, size_t len, struct perm *out, unsigned max);
 

@@ -672,7 +672,8 @@ static int op_get_domain_path(struct request *rq)
 
     if (err)
         return err;
-    return conn_reply(rq, path, (size_t)snprintf(path, sizeof(path), "/local/domain/%u", domid) + 1);
+    int len = snprintf(path, sizeof(path), "/local/domain/%u", domid);
+    return conn_reply(rq, path, (size_t)len + 1);
 }
 
 static int op_is_introduced(struct request *rq)

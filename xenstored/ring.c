@@ -203,7 +203,7 @@ int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remot
         conn_kill(c);
         return err;
     }
-    /* A guest may have spoken before it was introduced: its request indices are taken as they are. */
+    /* A guest may have spoken before it was introduced: we begin where the page says. */
     r->req_cons = load(&r->page->req_cons);
     r->rsp_prod = load(&r->page->rsp_prod);
     store_word(&r->page->server_features, RING_FEATURES);

@@ -28,7 +28,7 @@ struct run {
     char **arg;
 };
 
-/* Functions return false after having said why on stderr, except for `exists`; errno tells EAGAIN. */
+/* Functions return false after having said why on stderr; errno tells EAGAIN from the rest. */
 static bool complain(const char *what, const char *path)
 {
     int err = errno;

@@ -158,7 +158,8 @@ static int replay(struct store *s, const struct tx *tx, struct tree *to, const s
         return have ? tree_remove(to, r->path, gen) : 0;
     if (!have)
         return tree_create(to, r->path, want->perms, node_value(want), want->value_len, gen);
-    bool perms = r->access & (TX_WROTE_PERMS | TX_CREATED) && !perms_equal(want->perms, have->perms);
+    bool perms = r->access & (TX_WROTE_PERMS | TX_CREATED) &&
+                 !perms_equal(want->perms, have->perms);
     if (r->access & (TX_WROTE_VALUE | TX_CREATED))
         err = tree_set_value(to, r->path, node_value(want), want->value_len, gen);
     if (!err && perms)

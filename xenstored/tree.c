@@ -110,7 +110,7 @@ static struct node *node_clone(const struct node *n, size_t value_len)
     return copy;
 }
 
-/* A node whose last reference is gone waits in a list, linked through `birth`, which no one needs. */
+/* A node whose last reference is gone waits in a list, linked through its `birth`. */
 static void lost_node(void *arg, struct node *n)
 {
     struct node **list = arg;

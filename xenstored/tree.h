@@ -4,8 +4,8 @@
  *
  * A struct tree is a pointer to a root. Copying one (tree_share) is a snapshot and costs nothing;
  * an edit copies only those nodes on the way from the root that another version also holds, and
- * edits in place what nobody else can see. A directory's children are in a hash trie that shares the
- * same way, so that an insert costs O(depth of path + log of the directory's size).
+ * edits in place what nobody else can see. A directory's children are in a hash trie that shares
+ * the same way, so that an insert costs O(depth of path + log of the directory's size).
  *
  * Generations are drawn from one counter for the whole store and never repeat, so "unchanged" is
  * equality: gen changes with a node's value or permissions, kids_gen with its set of children.
@@ -100,7 +100,7 @@ int tree_set_perms(struct tree *t, const char *path, struct perms *perms, uint64
 /* Removes the node and all below it. EINVAL for the root. */
 int tree_remove(struct tree *t, const char *path, uint64_t gen);
 
-/* The children in order of creation, n->nkids pointers, malloc()ed. NULL only for want of memory. */
+/* The children in order of creation, n->nkids pointers, malloc()ed. NULL: no memory. */
 const struct node **node_children(const struct node *n);
 
 /*

@@ -4,7 +4,7 @@
  *
  * Without watches there is no thread: whoever sends a request reads until its reply. The first
  * watch starts a reader, which from then on takes everything off the stream: replies go to the one
- * who waits for them, events to a queue. A byte in a pipe tells pollers that the queue is not empty.
+ * who waits for them, events to a queue. A byte in a pipe tells pollers that there are any.
  */
 #ifndef LIBXENSTORE_PRIVATE_H
 #define LIBXENSTORE_PRIVATE_H
@@ -57,8 +57,8 @@ void xs_queue_event(struct xs_handle *h, struct xs_msg *m);
 void xs_filter_events(struct xs_handle *h, const char *path, const char *token);
 
 /*
- * Sends one request made of iov and returns the reply's body (malloc()ed, NUL behind it), its length
- * in *len (may be NULL). NULL with errno.
+ * Sends one request made of iov and returns the reply's body (malloc()ed, NUL behind it), its
+ * length in *len (may be NULL). NULL with errno.
  */
 void *xs_talk(struct xs_handle *h, xs_transaction_t t, uint32_t type, const struct iovec *iov,
               unsigned count, unsigned int *len);

@@ -146,7 +146,8 @@ static int w_info(void *priv, uint16_t domid, struct host_domain *out)
     return 0;
 }
 
-static int w_map(void *priv, uint16_t domid, uint32_t gref, uint64_t gfn, void **page, bool *granted)
+static int w_map(void *priv, uint16_t domid, uint32_t gref, uint64_t gfn, void **page,
+                 bool *granted)
 {
     struct world *w = priv;
 

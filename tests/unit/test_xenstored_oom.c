@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * XSA-414, XSA-415, XSA-421: whichever allocation of an operation fails, the tree and the books stay
- * as they were or become what was asked for, and the daemon goes on. Linked with malloc() and
+ * XSA-414, XSA-415, XSA-421: whichever allocation of an operation fails, the tree and the books
+ * stay as they were or become what was asked for, and the daemon goes on. Linked with malloc() and
  * friends wrapped; the n-th call from here on fails.
  */
 #include <setjmp.h>

@@ -199,7 +199,7 @@ static void test_no_replies_taken(void **state)
     assert_int_equal(domain_find(&w->f.s, 1)->memory, 0);
 }
 
-/* XSA-326 b: events that nobody reads are bounded by memory, told once each, and dropped in time. */
+/* XSA-326 b: events that nobody reads are bounded by memory, told once each, dropped in time. */
 static void test_no_events_taken(void **state)
 {
     struct world *w = *state;
@@ -230,7 +230,7 @@ static void test_no_events_taken(void **state)
     assert_in_range(d->conn->out_bytes, 0, 100 * 96);
 }
 
-/* A guest that does not read cannot hold up another whose writes it watches for longer than that. */
+/* A guest that does not read holds up another whose writes it watches no longer than that. */
 static void test_outstanding_across(void **state)
 {
     struct world *w = *state;

@@ -532,7 +532,7 @@ static void test_rights(void **state)
     guest_ok(w, 1, XS_READ, 0, S("name"));
     guest_fails(w, 1, XS_WRITE, 0, N("name\0x"), "EACCES");
     guest_fails(w, 2, XS_READ, 0, S("/local/domain/1/name"), "EACCES");
-    guest_fails(w, 2, XS_READ, 0, S("/local/domain/1/none"), "EACCES"); /* nor that it is not there */
+    guest_fails(w, 2, XS_READ, 0, S("/local/domain/1/none"), "EACCES"); /* nor whether it is */
     guest_fails(w, 1, XS_READ, 0, S("none"), "ENOENT");
     guest_ok(w, 1, XS_WRITE, 0, N("data/x\0v"));
     guest_ok(w, 1, XS_SET_PERMS, 0, S("data/x\0n1\0r2"));
@@ -564,7 +564,7 @@ static void test_target(void **state)
     fails(w, XS_SET_TARGET, 0, S("2\0" "0"), "EPERM");
 }
 
-/* XSA-322: what was for the old domain of a number is not for the new one. XSA-419: its nodes die. */
+/* XSA-322: what was for a number's old domain is not for the new one. XSA-419: its nodes die. */
 static void test_xsa_322_419(void **state)
 {
     struct world *w = *state;
