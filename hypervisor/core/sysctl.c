@@ -47,7 +47,7 @@ SYSCTL_HANDLER(op_readconsole)
     r->count = done;
     r->index = (uint32_t)(from + done);
     if (r->clear) {
-        ring->cons = from + done;
+        ring->cons = end;    /* all of it, as Xen does, read or not */
     }
     return 0;
 }

@@ -3,9 +3,11 @@
  * A domain's life, memory, contexts and who may do what, through wire.h with a fake domain process.
  */
 #include "tests/unit/core_harness.h"
+#include "hypervisor/core/console.h"
 #include "hypervisor/core/cpu_policy.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -750,6 +752,25 @@ static void test_sysctl(void **state)
     h->c.arena[op.u.readconsole.count] = 0;
     assert_non_null(strstr((char *)h->c.arena, "domain 1"));
     op.cmd = XEN_SYSCTL_readconsole;
+    op.u.readconsole.count = 65536;
+    assert_int_equal(tc_sysctl(h, &h->c, &op), 0);
+    assert_int_equal(op.u.readconsole.count, 0);
+    /* a clear that reads nothing clears all the same; the ring keeps its last 64 KiB only */
+    for (int i = 0; i < 5000; i++) {
+        char line[32];
+
+        console_put(h->core, line, (size_t)snprintf(line, sizeof(line), "line %05d ......\n", i));
+    }
+    op.cmd = XEN_SYSCTL_readconsole;
+    op.u.readconsole.clear = 0;
+    op.u.readconsole.count = 1 << 20;
+    assert_int_equal(tc_sysctl(h, &h->c, &op), 0);
+    assert_int_equal(op.u.readconsole.count, KR_CON_RING_SIZE);
+    assert_memory_equal(h->c.arena + KR_CON_RING_SIZE - 18, "line 04999 ......\n", 18);
+    op.u.readconsole.clear = 1;
+    op.u.readconsole.count = 0;
+    assert_int_equal(tc_sysctl(h, &h->c, &op), 0);
+    op.u.readconsole.clear = 0;
     op.u.readconsole.count = 65536;
     assert_int_equal(tc_sysctl(h, &h->c, &op), 0);
     assert_int_equal(op.u.readconsole.count, 0);
