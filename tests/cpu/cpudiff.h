@@ -52,8 +52,11 @@ enum { VEC_HANG = 0x100, VEC_SHUTDOWN, VEC_ENGINE_ERROR, VEC_NOT_RUN };
 
 struct cpu_case {
     struct cpu_state in;
-    uint8_t  code[16];
+    uint8_t  code[80];
     uint8_t  len;
+    bool     sequence;             /* several instructions; then: */
+    bool     branches;             /* the last one does */
+    uint32_t undefined;            /* flags that one of them leaves undefined */
     bool     compat;               /* 32-bit code */
     bool     step;                 /* RFLAGS.TF set */
     uint32_t code_off;             /* of the instruction in the code region */
@@ -85,6 +88,7 @@ struct form {
     bool has_modrm, mem;
     int8_t reg, rm;                /* -1: any */
     bool redundant;                /* a prefix that changes nothing */
+    bool system;                   /* privileged, far, string: not for sequences */
     uint64_t sig;                  /* what decoding must give for a case of this form */
     uint32_t runs, skipped, failed;
 };
@@ -120,6 +124,10 @@ void rng_seed(struct rng *r, uint64_t seed);
 void gen_pool(struct rng *r, uint8_t *pool);
 /* A case of form, or false if random choice found none (counted by the caller). */
 bool gen_case(struct rng *r, uint32_t form, struct cpu_case *c);
+/* A few instructions one behind the other, of these forms (all of one mode). */
+bool gen_sequence(struct rng *r, const uint32_t *of, size_t nr, struct cpu_case *c);
+/* Whether form may be part of a sequence. */
+bool gen_sequential(const struct form *f);
 /* What must not exist: vex: an instruction with a VEX, EVEX or XOP prefix; else bytes that are no
  * instruction at all. form is UINT32_MAX. */
 bool gen_unknown(struct rng *r, bool vex, struct cpu_case *c);
@@ -136,6 +144,19 @@ void native_run(const struct cpu_case *cases, struct cpu_outcome *out, unsigned 
 int guest_init(const uint8_t *pool);
 void guest_run(const struct cpu_case *c, struct cpu_outcome *out);
 void guest_exit(void);
+
+/* ---------------------------------------------------------------- undefined.c */
+
+/* What is not to be compared about a case. */
+struct open_points {
+    uint32_t flags;
+    bool everything, data;
+};
+/* Also makes those parts of *native equal to the guest's that are open and not in *open. */
+void find_open_points(const struct cpu_case *c, struct cpu_outcome *native,
+                      const struct cpu_outcome *guest, struct open_points *open);
+/* All flags that m ever leaves undefined. */
+uint32_t may_be_undefined(ZydisMnemonic m);
 
 /* ---------------------------------------------------------------- compare.c */
 

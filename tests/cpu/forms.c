@@ -118,6 +118,11 @@ static int add(struct form f, const struct probe *p, int reg, int rm, bool mem)
     f.sig = p->sig;
     f.has_modrm = p->insn.attributes & ZYDIS_ATTRIB_HAS_MODRM;
     f.mem = mem;
+    f.system = p->insn.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
+               p->insn.attributes & (ZYDIS_ATTRIB_ACCEPTS_REP | ZYDIS_ATTRIB_ACCEPTS_REPE) ||
+               p->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
+               p->insn.meta.category == ZYDIS_CATEGORY_SEGOP ||
+               p->insn.meta.category == ZYDIS_CATEGORY_INTERRUPT;
     f.reg = (int8_t)reg;
     f.rm = (int8_t)rm;
     forms.f[forms.nr++] = f;

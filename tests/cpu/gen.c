@@ -533,7 +533,6 @@ static bool finish(struct rng *r, struct cpu_case *c, const ZydisDecoder *d)
     if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(d, c->code, 15, &i, ops)))
         return false;
     c->len = i.length;
-    memset(c->code + i.length, 0xcc, sizeof(c->code) - i.length);
     c->code_off = 0x800 + rnd_below(r, 16);
     /* Across a page, or into nothing. AMD's UD1 has no ModRM, so its end is open. */
     if (one_in(r, 32) && i.mnemonic != ZYDIS_MNEMONIC_UD1 && i.mnemonic != ZYDIS_MNEMONIC_UD0)
@@ -576,6 +575,92 @@ bool gen_case(struct rng *r, uint32_t form, struct cpu_case *c)
         return finish(r, c, &dec[f->compat]);
     }
     return false;
+}
+
+/* ---------------------------------------------------------------- sequences */
+
+/* Flags carried from one instruction to the next, x87, MMX and SSE state in turn, fused pairs: what
+ * no single instruction shows. Only AF may become undefined, so nothing here may read it. */
+bool gen_sequential(const struct form *f)
+{
+    static const ZydisMnemonic not_these[] = {
+        ZYDIS_MNEMONIC_LAHF, ZYDIS_MNEMONIC_PUSHF, ZYDIS_MNEMONIC_PUSHFD, ZYDIS_MNEMONIC_PUSHFQ,
+        ZYDIS_MNEMONIC_DAA, ZYDIS_MNEMONIC_DAS, ZYDIS_MNEMONIC_AAA, ZYDIS_MNEMONIC_AAS,
+        ZYDIS_MNEMONIC_POPF, ZYDIS_MNEMONIC_POPFD, ZYDIS_MNEMONIC_POPFQ, ZYDIS_MNEMONIC_INT,
+        ZYDIS_MNEMONIC_BSWAP, ZYDIS_MNEMONIC_ENTER, ZYDIS_MNEMONIC_FXSAVE, ZYDIS_MNEMONIC_FXSAVE64,
+        ZYDIS_MNEMONIC_DPPS, ZYDIS_MNEMONIC_DPPD,
+        /* ... and what undefined.c knows to compare only when it is alone. */
+        ZYDIS_MNEMONIC_FXRSTOR, ZYDIS_MNEMONIC_FXRSTOR64, ZYDIS_MNEMONIC_FNSAVE,
+        ZYDIS_MNEMONIC_FRSTOR, ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FLDENV,
+        ZYDIS_MNEMONIC_MASKMOVQ, ZYDIS_MNEMONIC_MASKMOVDQU, ZYDIS_MNEMONIC_PUSHA,
+        ZYDIS_MNEMONIC_PUSHAD, ZYDIS_MNEMONIC_POPA, ZYDIS_MNEMONIC_POPAD,
+    };
+    const uint32_t af = 0x10;
+
+    for (size_t k = 0; k < sizeof(not_these) / sizeof(not_these[0]); k++)
+        if (not_these[k] == f->mnemonic)
+            return false;
+    return !f->redundant && !f->system && !(may_be_undefined(f->mnemonic) & ~af);
+}
+
+/* A branch ends the sequence: what it would jump into is anybody's guess. Short ones go on, into the
+ * INT3s behind. */
+static bool append_branch(uint8_t *b, const ZydisDecodedInstruction *i, struct cpu_case *c)
+{
+    if (i->raw.imm[0].is_relative && i->raw.imm[0].size == 8)
+        b[i->raw.imm[0].offset] &= 0x3f;
+    memcpy(c->code + c->len, b, i->length);
+    c->len = (uint8_t)(c->len + i->length);
+    c->branches = true;
+    return true;
+}
+
+/* Bytes of one instruction at c->code + c->len: plain prefixes, and addresses that are registers. */
+static bool append(struct rng *r, const struct form *f, const ZydisDecoder *d, struct cpu_case *c)
+{
+    uint8_t b[16] = { 0 };
+    ZydisDecodedInstruction i;
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+    for (unsigned tries = 0; tries < 30; tries++) {
+        make_bytes(r, f, b, false);
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(d, b, 15, &i, ops)) ||
+            form_sig(&i, ops) != f->sig || i.opcode != f->opcode || excluded_insn(&i, ops))
+            continue;
+        if (f->mem && (i.raw.modrm.rm == 4 || i.raw.modrm.mod != 1) && tries < 25)
+            continue;
+        if (i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
+            return append_branch(b, &i, c);
+        memcpy(c->code + c->len, b, i.length);
+        c->len = (uint8_t)(c->len + i.length);
+        c->undefined |= may_be_undefined(i.mnemonic);
+        return true;
+    }
+    return false;
+}
+
+bool gen_sequence(struct rng *r, const uint32_t *of, size_t nr, struct cpu_case *c)
+{
+    ZydisDecoder d;
+    unsigned want = 2 + rnd_below(r, 5);
+
+    memset(c, 0, sizeof(*c));
+    c->sequence = true;
+    c->form = UINT32_MAX;
+    c->compat = forms.f[of[0]].compat;
+    cpu_decoder(&d, c->compat);
+    gen_state(r, c);
+    c->step = false;
+    c->in.rflags &= ~0x40100ull;
+    for (unsigned k = 0; k < want && !c->branches; k++)
+        append(r, &forms.f[of[rnd_below(r, (uint32_t)nr)]], &d, c);
+    for (unsigned k = 0; k < 16; k++)
+        if (k != ENGINE_RSP && one_in(r, 2))
+            c->in.gpr[k] = DATA_VA + 0x200 + (rnd_below(r, 0x1800) & ~15u);
+    c->code_off = 0x800;
+    c->in.rip = CODE_VA + c->code_off;
+    c->mem_off = rnd_below(r, (POOL_SIZE - DATA_SIZE) / 64) * 64;
+    return c->len > 0;
 }
 
 bool gen_unknown(struct rng *r, bool vex, struct cpu_case *c)

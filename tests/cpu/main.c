@@ -216,6 +216,8 @@ static int choose(struct choice *ch)
 }
 
 /* Every form gets its turn; forms with an idle prefix one time in ten. */
+static void run_sequences(struct rng *r, const struct choice *ch);
+
 static void run_forms(struct rng *r, const struct choice *ch)
 {
     unsigned nr = 0;
@@ -245,9 +247,33 @@ static void run_forms(struct rng *r, const struct choice *ch)
             if (gen_case(r, ch->absent[i], &cases[0]))
                 check_absent(&cases[0]);
     if (!opt.mnemonic) {
+        run_sequences(r, ch);
         check_unknown(r, true, opt.runs / 50);
         check_unknown(r, false, opt.runs / 100);
     }
+}
+
+/* One sequence for every four single instructions, in both modes by turns. */
+static void run_sequences(struct rng *r, const struct choice *ch)
+{
+    uint32_t *of[2] = { calloc(ch->nr_run + 1, sizeof(**of)), calloc(ch->nr_run + 1, sizeof(**of)) };
+    size_t nr_of[2] = { 0, 0 };
+    unsigned nr = 0;
+
+    for (size_t i = 0; of[0] && of[1] && i < ch->nr_run; i++) {
+        const struct form *f = &forms.f[ch->run[i]];
+        if (gen_sequential(f))
+            of[f->compat][nr_of[f->compat]++] = ch->run[i];
+    }
+    for (uint64_t made = 0; made < opt.runs / 4 && nr_of[0] && nr_of[1]; made++) {
+        if (gen_sequence(r, of[made & 1], nr_of[made & 1], &cases[nr]) && ++nr == BATCH) {
+            flush_batch(nr);
+            nr = 0;
+        }
+    }
+    flush_batch(nr);
+    free(of[0]);
+    free(of[1]);
 }
 
 static int run_hex(struct rng *r)

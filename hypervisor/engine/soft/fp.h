@@ -69,11 +69,19 @@ static inline void fp_align(struct soft_vcpu *v, const struct soft_op *op, uint6
 }
 
 /* Memory operand of op, the plain way: right for all cases, for handlers that need not be fast. */
+/* Address of an operand of size bytes that must be aligned: misalignment comes before the segment's
+ * limit. */
+static inline uint64_t fp_ea_aligned(struct soft_vcpu *v, const struct soft_op *op, unsigned size,
+                                     bool write)
+{
+    uint64_t va = soft_ea(v, op, 1, write);
+    soft_align16(v, op, va);
+    return op->ea >= SOFT_EA_SEG16 ? soft_ea(v, op, size, write) : va;
+}
+
 static inline __m128i fp_ld128a(struct soft_vcpu *v, const struct soft_op *op)
 {
-    uint64_t va = soft_ea(v, op, 16, false);
-    soft_align16(v, op, va);
-    return soft_ld128(v, op, va);
+    return soft_ld128(v, op, fp_ea_aligned(v, op, 16, false));
 }
 
 static inline __m128i fp_ld128u(struct soft_vcpu *v, const struct soft_op *op)

@@ -67,9 +67,7 @@ H(ld_u)
 
 SLOW(st_a_slow)
 {
-    uint64_t va = soft_ea(v, op, 16, true);
-    soft_align16(v, op, va);
-    soft_st128(v, op, va, XS);
+    soft_st128(v, op, fp_ea_aligned(v, op, 16, true), XS);
     SOFT_NEXT;
 }
 
