@@ -184,6 +184,7 @@ struct machine {
     uint32_t run_gen, nr_parked;
     bool stop_asked;                    /* a KL_STOP awaits its KL_STOPPED */
     _Atomic uint32_t stop;
+    _Atomic uint32_t down_told;         /* that all vCPUs are down, since the latest KL_RUN */
 
     struct vcpu *vcpu;                  /* nr_vcpus of them */
 };

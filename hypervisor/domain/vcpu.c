@@ -170,6 +170,9 @@ void vcpu_down(struct vcpu *v)
             return;
         }
     }
+    if (atomic_exchange(&m->down_told, 1)) {
+        return;         /* another of the last ones was quicker */
+    }
     /* As on Xen: a domain whose last vCPU goes down has powered off. */
     vcpu_shutdown(current ? current : v, SHUTDOWN_poweroff, "all vCPUs are down");
 }
@@ -356,6 +359,7 @@ void vcpus_run(struct machine *m)
         }
     }
     atomic_store(&m->stop, 0);
+    atomic_store(&m->down_told, 0);
     m->run_gen++;
     pthread_cond_broadcast(&m->run_cond);
     pthread_mutex_unlock(&m->run_lock);
