@@ -27,9 +27,10 @@ static uint8_t next(struct script *s)
 }
 
 static const char *const pieces[] = {
-    "/", "/a", "/a/b", "/a/b/c", "/local/domain/1/data", "/local/domain/1/data/x", "data", "data/y",
-    "data/y/z", "@releaseDomain", "@introduceDomain", "/local/domain/1", "n0", "b1", "r1", "w2",
-    "T", "F", "1", "2", "7", "0", "tok", "check", "quota", "set", "nodes", "", "//", "/a/", "data\xff",
+    "/", "/a", "/a/b", "/a/b/c", "/local/domain/1/data", "/local/domain/1/data/x", "data",
+    "data/y", "data/y/z", "@releaseDomain", "@introduceDomain", "/local/domain/1", "n0", "b1",
+    "r1", "w2", "T", "F", "1", "2", "7", "0", "tok", "check", "quota", "set", "nodes", "", "//",
+    "/a/", "data\xff",
 };
 
 /* Up to four pieces, each with its NUL except sometimes the last. */
