@@ -765,6 +765,14 @@ int xc_flask_setenforce(xc_interface *xch, int mode);
 int xc_flask_policyvers(xc_interface *xch);
 int xc_flask_relabel_domain(xc_interface *xch, uint32_t domid, uint32_t sid);
 
+/* ---- PV page tables --------------------------------------------------------------------- */
+
+/* MMUEXT_*; for PV domains only. */
+int xc_mmuext_op(xc_interface *xch, struct mmuext_op *op, unsigned int nr_ops, uint32_t dom);
+
+/* Exchanges a machine page for one below 4 GiB. Returns its frame; 0 on failure. */
+unsigned long xc_make_page_below_4G(xc_interface *xch, uint32_t domid, unsigned long mfn);
+
 /* ---- raw calls -------------------------------------------------------------------------- */
 
 /* The interface version is filled in; handles inside must point to hypercall memory. */

@@ -332,10 +332,30 @@ static inline xen_pfn_t xc_dom_p2m(struct xc_dom_image *dom, xen_pfn_t pfn)
     return pfn < dom->total_pages ? dom->pv_p2m[pfn] : INVALID_MFN;
 }
 
-/* ---- resume ----------------------------------------------------------------------------- */
+/* ---- suspend and resume ----------------------------------------------------------------- */
 
 /* Cooperative (fast) resume: the guest's SHUTDOWN_suspend returns 1. */
 int xc_domain_resume(xc_interface *xch, uint32_t domid, int fast);
+
+struct xenevtchn_handle;
+
+/*
+ * Binds the caller to the guest's suspend event channel `port`; returns the local port or -1.
+ * *lockfd keeps others off until the release. The exclusive form also takes the notification that
+ * binding itself makes; xce must then serve nothing else.
+ */
+int xc_suspend_evtchn_init_exclusive(xc_interface *xch, struct xenevtchn_handle *xce,
+                                     uint32_t domid, int port, int *lockfd);
+int xc_suspend_evtchn_init_sane(xc_interface *xch, struct xenevtchn_handle *xce, uint32_t domid,
+                                int port, int *lockfd);
+int xc_suspend_evtchn_release(xc_interface *xch, struct xenevtchn_handle *xce, uint32_t domid,
+                              int suspend_evtchn, int *lockfd);
+
+/* Waits for the channel, and unmasks it. */
+int xc_await_suspend(xc_interface *xch, struct xenevtchn_handle *xce, int suspend_evtchn);
+
+/* Not supported yet: ENOSYS. */
+int xc_domain_dumpcore(xc_interface *xch, uint32_t domid, const char *corename);
 
 /* "x86_32-abi" or "x86_64-abi". */
 const char *xc_domain_get_native_protocol(xc_interface *xch, uint32_t domid);

@@ -137,4 +137,26 @@ int xc_ffs16(uint16_t x);
 int xc_ffs32(uint32_t x);
 int xc_ffs64(uint64_t x);
 
+/* ---- PV page tables --------------------------------------------------------------------- */
+
+/* Updates of subject's page tables, gathered and made MMU_UPDATES_MAX at a time; free(). */
+#define MMU_UPDATES_MAX 1024
+struct xc_mmu {
+    mmu_update_t updates[MMU_UPDATES_MAX];
+    unsigned int count;
+    unsigned int subject;
+};
+struct xc_mmu *xc_alloc_mmu_updates(xc_interface *xch, unsigned int subject);
+int xc_add_mmu_update(xc_interface *xch, struct xc_mmu *mmu, unsigned long long ptr,
+                      unsigned long long val);
+int xc_flush_mmu_updates(xc_interface *xch, struct xc_mmu *mmu);
+
+/* In: frame numbers. Out: the same with XEN_DOMCTL_PFINFO_* types. */
+int xc_get_pfn_type_batch(xc_interface *xch, uint32_t dom, unsigned int num, xen_pfn_t *arr);
+
+/* nentries runs of chunksize bytes each, behind each other; only each entry's mfn counts. */
+struct privcmd_mmap_entry;
+void *xc_map_foreign_ranges(xc_interface *xch, uint32_t dom, size_t size, int prot,
+                            size_t chunksize, struct privcmd_mmap_entry *entries, int nentries);
+
 #endif
