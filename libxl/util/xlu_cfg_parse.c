@@ -255,7 +255,7 @@ static int parse_list(struct parser *ps, XLU_ConfigList *list)
         skip_space(ps, true);
         if (peek(ps) == ',') {
             advance(ps);
-        } else if (peek(ps) != ']') {
+        } else if (peek(ps) >= 0 && peek(ps) != ']') {
             return complain(ps, EINVAL, "',' or ']' expected in the list opened on line %d, not %s", open_line,
                             show(peek(ps), buf));
         }
