@@ -15,7 +15,9 @@
 
 #define PAGE       4096ull
 #define LEAF       512u
-#define NR_LEAVES  (P2M_MAX_GFN / LEAF)
+#define MID        512u
+#define GIB        (MID * LEAF)    /* frames */
+#define NR_GIBS    (P2M_MAX_GFN / GIB)
 #define TYPE_SHIFT 28
 #define PAGE_MASK28 ((1u << TYPE_SHIFT) - 1)
 #define USED_BYTES (P2M_MAX_GFN / 8)
@@ -40,10 +42,10 @@ int p2m_init(struct domain *d)
     struct p2m *p = &d->p2m;
 
     memset(p, 0, sizeof(*p));
-    p->leaf = calloc(NR_LEAVES, sizeof(*p->leaf));    /* large enough to come untouched */
+    p->mid = calloc(NR_GIBS, sizeof(*p->mid));
     p->used = reserve(USED_BYTES);
     p->xen_gfn = calloc(KL_XEN_PAGES, sizeof(*p->xen_gfn));
-    if (!p->leaf || !p->used || !p->xen_gfn) {
+    if (!p->mid || !p->used || !p->xen_gfn) {
         p2m_free(d);
         return -ENOMEM;
     }
@@ -54,12 +56,13 @@ void p2m_free(struct domain *d)
 {
     struct p2m *p = &d->p2m;
 
-    if (p->leaf) {
-        for (uint64_t i = 0; i * LEAF < p->max_gfn_plus1; i++) {
-            free(p->leaf[i]);
+    for (uint64_t i = 0; p->mid && i < NR_GIBS; i++) {
+        for (uint64_t k = 0; p->mid[i] && k < MID; k++) {
+            free(p->mid[i][k]);
         }
-        free(p->leaf);
+        free(p->mid[i]);
     }
+    free(p->mid);
     if (p->used) {
         munmap(p->used, USED_BYTES);
     }
@@ -67,14 +70,26 @@ void p2m_free(struct domain *d)
     memset(p, 0, sizeof(*p));
 }
 
+static uint32_t *leaf_of(const struct domain *d, uint64_t gfn)
+{
+    uint32_t **mid = d->p2m.mid[gfn / GIB];
+
+    return mid ? mid[gfn / LEAF % MID] : NULL;
+}
+
 static uint32_t raw(const struct domain *d, uint64_t gfn)
 {
-    const struct p2m *p = &d->p2m;
+    const uint32_t *leaf = gfn < d->p2m.max_gfn_plus1 ? leaf_of(d, gfn) : NULL;
 
-    if (gfn >= p->max_gfn_plus1 || !p->leaf[gfn / LEAF]) {
-        return 0;
+    return leaf ? leaf[gfn % LEAF] : 0;
+}
+
+uint64_t p2m_next(const struct domain *d, uint64_t gfn)
+{
+    while (gfn < d->p2m.max_gfn_plus1 && !leaf_of(d, gfn)) {
+        gfn = (gfn | (d->p2m.mid[gfn / GIB] ? LEAF - 1 : GIB - 1)) + 1;
     }
-    return p->leaf[gfn / LEAF][gfn % LEAF];
+    return gfn < d->p2m.max_gfn_plus1 ? gfn : d->p2m.max_gfn_plus1;
 }
 
 struct p2m_entry p2m_lookup(const struct domain *d, uint64_t gfn)
@@ -98,8 +113,15 @@ uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max)
 static int set(struct domain *d, uint64_t gfn, enum p2m_type type, uint64_t page)
 {
     struct p2m *p = &d->p2m;
-    uint32_t **leaf = &p->leaf[gfn / LEAF];
+    uint32_t ***mid = &p->mid[gfn / GIB], **leaf;
 
+    if (!*mid) {
+        *mid = calloc(MID, sizeof(**mid));
+        if (!*mid) {
+            return -ENOMEM;
+        }
+    }
+    leaf = &(*mid)[gfn / LEAF % MID];
     if (!*leaf) {
         *leaf = calloc(LEAF, sizeof(**leaf));
         if (!*leaf) {
@@ -373,13 +395,9 @@ int p2m_move(struct domain *d, uint64_t from, uint64_t to)
 
 void p2m_send_all(struct domain *d)
 {
-    for (uint64_t gfn = 0, n; gfn < d->p2m.max_gfn_plus1; gfn += n) {
+    for (uint64_t gfn = 0, n; (gfn = p2m_next(d, gfn)) < d->p2m.max_gfn_plus1; gfn += n) {
         struct p2m_entry e;
 
-        if (!d->p2m.leaf[gfn / LEAF]) {
-            n = LEAF - gfn % LEAF;
-            continue;
-        }
         n = p2m_run(d, gfn, d->p2m.max_gfn_plus1 - gfn);
         e = p2m_lookup(d, gfn);
         if (e.type != P2M_NONE) {

@@ -28,7 +28,7 @@ struct p2m_entry { enum p2m_type type; uint64_t page; };
 #define P2M_MAX_GFN  (1ull << P2M_GFN_BITS)
 
 struct p2m {
-    uint32_t **leaf; /* P2M_MAX_GFN / 512 pointers, reserved lazily; entry: type:4 | page:28 */
+    uint32_t ***mid;             /* by GiB, then by 512 frames; an entry is type:4 | page:28 */
     uint64_t *used;              /* bitmap of RAM pages in use */
     uint64_t max_gfn_plus1;      /* highest frame ever mapped, plus one */
     uint64_t ram_top;            /* no page from here on was ever used */
@@ -40,6 +40,8 @@ int  p2m_init(struct domain *d);                 /* 0 or -ENOMEM */
 void p2m_free(struct domain *d);
 
 struct p2m_entry p2m_lookup(const struct domain *d, uint64_t gfn);
+/* The first frame from gfn on that may have something, for walks over all; max_gfn_plus1 at the end. */
+uint64_t p2m_next(const struct domain *d, uint64_t gfn);
 /* How many frames from gfn on continue the same run, at most max. */
 uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max);
 
