@@ -18,7 +18,8 @@ static enum engine_verdict turn(struct vcpu *v)
 }
 
 /* Nothing decodes port I/O but the debug port: reads float high, writes are lost. */
-static enum engine_verdict pio_in(void *opaque, unsigned vcpu, uint16_t port, unsigned size, uint32_t *value)
+static enum engine_verdict pio_in(void *opaque, unsigned vcpu, uint16_t port, unsigned size,
+                                  uint32_t *value)
 {
     *value = size == 4 ? 0xffffffffu : (1u << (size * 8)) - 1;
     if (port == PORT_DEBUG && size == 1) {
@@ -27,7 +28,8 @@ static enum engine_verdict pio_in(void *opaque, unsigned vcpu, uint16_t port, un
     return ENGINE_CONTINUE;
 }
 
-static enum engine_verdict pio_out(void *opaque, unsigned vcpu, uint16_t port, unsigned size, uint32_t value)
+static enum engine_verdict pio_out(void *opaque, unsigned vcpu, uint16_t port, unsigned size,
+                                   uint32_t value)
 {
     if (port == PORT_DEBUG && size == 1) {
         control_debug_char(vcpu_of(opaque, vcpu), (char)value);
@@ -35,7 +37,8 @@ static enum engine_verdict pio_out(void *opaque, unsigned vcpu, uint16_t port, u
     return ENGINE_CONTINUE;
 }
 
-static enum engine_verdict mmio_read(void *opaque, unsigned vcpu, uint64_t gpa, unsigned size, uint64_t *value)
+static enum engine_verdict mmio_read(void *opaque, unsigned vcpu, uint64_t gpa, unsigned size,
+                                     uint64_t *value)
 {
     struct vcpu *v = vcpu_of(opaque, vcpu);
 
@@ -47,7 +50,8 @@ static enum engine_verdict mmio_read(void *opaque, unsigned vcpu, uint64_t gpa, 
     return ENGINE_CONTINUE;
 }
 
-static enum engine_verdict mmio_write(void *opaque, unsigned vcpu, uint64_t gpa, unsigned size, uint64_t value)
+static enum engine_verdict mmio_write(void *opaque, unsigned vcpu, uint64_t gpa, unsigned size,
+                                      uint64_t value)
 {
     struct vcpu *v = vcpu_of(opaque, vcpu);
 

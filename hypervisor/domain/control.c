@@ -52,7 +52,8 @@ int control_recv(int sock, struct control_msg *msg)
             memcpy(msg->fd, CMSG_DATA(c), len < sizeof(msg->fd) ? len : sizeof(msg->fd));
         }
     }
-    if ((size_t)n < sizeof(msg->h) || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || msg->h.len != n) {
+    if ((size_t)n < sizeof(msg->h) || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+        msg->h.len != n) {
         control_close_fds(msg);
         errno = n ? EPROTO : ECONNRESET;
         return -1;

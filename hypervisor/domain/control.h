@@ -14,6 +14,7 @@
 
 /* A packet as received; fd[] are the reader's to close (-1: none). */
 struct control_msg {
+    int fd[CONTROL_MAX_FDS];
     union {
         struct kl_hdr h;
         struct kl_setup setup;
@@ -28,7 +29,6 @@ struct control_msg {
         struct kl_ret ret;
         uint8_t bytes[KL_MAX_MSG];
     };
-    int fd[CONTROL_MAX_FDS];
 };
 
 /* Waits for one packet. Returns 0, or -1: the other side is gone or sent no packet of ours. */
@@ -43,7 +43,8 @@ int control_update(struct machine *m, struct control_msg *msg);
 /* The main thread's loop: returns when the core has gone or broken the protocol. */
 void control_loop(struct machine *m);
 
-/* Own thread: the hypercall is the core's. Returns when the core has answered. *stop: KL_RET_STOP. */
+/* Own thread: the hypercall is the core's. Returns when the core has answered.
+ * *stop: KL_RET_STOP. */
 long control_hypercall(struct vcpu *v, uint64_t op, const uint64_t arg[5], bool narrow, bool *stop);
 
 void control_shutdown(struct vcpu *v, unsigned reason, const char *text);

@@ -92,7 +92,8 @@ static void topology(const struct machine *m, unsigned vcpu, uint32_t subleaf, u
     out[3] = lapic_id(vcpu);
 }
 
-static void xen_leaf(const struct machine *m, unsigned vcpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+static void xen_leaf(const struct machine *m, unsigned vcpu, uint32_t leaf, uint32_t subleaf,
+                     uint32_t out[4])
 {
     const struct vcpu *v = &m->vcpu[vcpu];
 
@@ -135,7 +136,8 @@ static void xen_leaf(const struct machine *m, unsigned vcpu, uint32_t leaf, uint
 }
 
 /* The bits of a policy leaf that are the vCPU's own. */
-static void dynamic(struct machine *m, unsigned vcpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+static void dynamic(struct machine *m, unsigned vcpu, uint32_t leaf, uint32_t subleaf,
+                    uint32_t out[4])
 {
     struct vcpu *v = &m->vcpu[vcpu];
     uint64_t cr0, cr3, cr4, efer;
@@ -144,7 +146,8 @@ static void dynamic(struct machine *m, unsigned vcpu, uint32_t leaf, uint32_t su
     case 1:
         m->ops->paging(v->ev, &cr0, &cr3, &cr4, &efer);
         out[1] = (out[1] & 0x00ffffff) | lapic_id(vcpu) << 24;
-        out[2] = (out[2] & ~L1_ECX_OSXSAVE) | L1_ECX_HYPERVISOR | (cr4 & CR4_OSXSAVE ? L1_ECX_OSXSAVE : 0);
+        out[2] = (out[2] & ~L1_ECX_OSXSAVE) | L1_ECX_HYPERVISOR |
+                 (cr4 & CR4_OSXSAVE ? L1_ECX_OSXSAVE : 0);
         out[3] = (out[3] & ~L1_EDX_APIC) | (lapic_enabled(v) ? L1_EDX_APIC : 0);
         break;
     case 7:

@@ -41,7 +41,8 @@ static void kvm_verdict(char *text, size_t len)
     }
 }
 
-static void add(struct kl_description *d, const struct engine_ops *ops, uint32_t leaf, uint32_t subleaf)
+static void add(struct kl_description *d, const struct engine_ops *ops, uint32_t leaf,
+                uint32_t subleaf)
 {
     struct kl_cpuid_leaf *l = &d->leaf[d->nr];
     uint32_t out[4];

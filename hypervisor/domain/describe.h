@@ -5,8 +5,8 @@
 
 #include "hypervisor/engine/engine.h"
 
-/* The engine by $KRYPTON_ENGINE ("soft", "kvm", "auto"; unset: auto). NULL, with a line in the log, if
- * it names one that cannot be used. */
+/* The engine by $KRYPTON_ENGINE ("soft", "kvm", "auto"; unset: auto). NULL, with a line in the log,
+ * if it names one that cannot be used. */
 const struct engine_ops *describe_engine(void);
 
 /* `krypton-domain --describe`: sends KL_DESCRIPTION to the socket. Returns the exit status. */

@@ -302,7 +302,8 @@ long event_send(struct machine *m, uint32_t number)
     case KL_PORT_XEN:
         /* A counter that is full has told its reader already. */
         if (p->send >= 0 && write(p->send, &one, sizeof(one)) < 0 && errno != EAGAIN) {
-            kr_log_once(KR_WARN, "d%u: port %u: cannot notify: %s", m->domid, number, strerror(errno));
+            kr_log_once(KR_WARN, "d%u: port %u: cannot notify: %s", m->domid, number,
+                        strerror(errno));
         }
         __atomic_add_fetch(&m->state->events_out, 1, __ATOMIC_RELAXED);
         break;
@@ -431,7 +432,8 @@ long event_expand_array(struct machine *m, const struct evtchn_expand_array *op)
         atomic_store(&m->fifo_pages, page + 1);
     }
     pthread_mutex_unlock(&m->ports_lock);
-    for (uint32_t n = page * FIFO_WORDS_PER_PAGE; !rc && n < (page + 1) * FIFO_WORDS_PER_PAGE; n++) {
+    for (uint32_t n = page * FIFO_WORDS_PER_PAGE; !rc && n < (page + 1) * FIFO_WORDS_PER_PAGE;
+         n++) {
         bucket = m->bucket[n / PORTS_PER_BUCKET];
         if (!bucket) {
             n |= PORTS_PER_BUCKET - 1;
@@ -501,7 +503,8 @@ long event_register_vcpu_info(struct vcpu *v, uint64_t gpa)
     memcpy(new, old, sizeof(*new));
     atomic_store(&v->info_gpa, gpa);
     v->st->vcpu_info_gpa = gpa;
-    /* Whoever still wrote to the old place has set the port's own bit before: have all looked at. */
+    /* Whoever still wrote to the old place has set the port's own bit before: have all
+     * looked at. */
     sel = (uint32_t *)(void *)((uint8_t *)new + (v->m->narrow ? SEL_AT_NARROW : SEL_AT_WIDE));
     __atomic_store_n(&sel[0], ~0u, __ATOMIC_SEQ_CST);
     if (!v->m->narrow) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Event channels from the guest's side: pending and mask bits in guest memory (2-level and FIFO
- * ABI), and the upcall to the vCPU. Which ports exist and where they lead is the core's business; it
- * tells by KL_PORT.
+ * ABI), and the upcall to the vCPU. Which ports exist and where they lead is the core's business;
+ * it tells by KL_PORT.
  *
- * Every word that lies in guest memory can change or be nonsense at any time: it costs the guest its
- * events, never the process a crash or an endless loop.
+ * Every word that lies in guest memory can change or be nonsense at any time: it costs the guest
+ * its events, never the process a crash or an endless loop.
  */
 #ifndef KR_DOMAIN_EVENT_H
 #define KR_DOMAIN_EVENT_H

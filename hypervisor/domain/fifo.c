@@ -10,7 +10,7 @@
 #define LINKED  (1u << EVTCHN_FIFO_LINKED)
 #define BUSY    (1u << EVTCHN_FIFO_BUSY)
 #define LINK    ((uint32_t)EVTCHN_FIFO_LINK_MASK)
-#define LINK_TRIES 4            /* with BUSY set; a guest that still interferes breaks its own queue */
+#define LINK_TRIES 4 /* with BUSY set; a guest that still interferes breaks its own queue */
 
 _Atomic uint32_t *fifo_word(struct machine *m, uint32_t number)
 {
@@ -58,7 +58,8 @@ static bool link_tail(struct machine *m, _Atomic uint32_t *word, uint32_t next)
         }
     }
     atomic_fetch_and(word, ~BUSY);
-    kr_log_once(KR_WARN, "d%u: the guest keeps changing a busy event word: event %u is lost", m->domid, next);
+    kr_log_once(KR_WARN, "d%u: the guest keeps changing a busy event word: event %u is lost",
+                m->domid, next);
     return true;
 }
 
@@ -115,7 +116,8 @@ static void make_ready(struct machine *m, struct port *p, _Atomic uint32_t *word
     pthread_mutex_lock(&v->fifo_lock);
     cb = control_block(v);
     if (!cb) {
-        kr_log_once(KR_INFO, "d%u: an event for vCPU %u, which has no FIFO control block", m->domid, v->id);
+        kr_log_once(KR_INFO, "d%u: an event for vCPU %u, which has no FIFO control block", m->domid,
+                    v->id);
     } else if (!(atomic_fetch_or(word, LINKED) & LINKED)) {
         upcall = enqueue(m, v, p);
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The FIFO ABI's event words and queues; used by event.c only. Port locks are held by the caller. */
+/* The FIFO ABI's event words and queues; used by event.c only. Port locks are held by
+ * the caller. */
 #ifndef KR_DOMAIN_FIFO_H
 #define KR_DOMAIN_FIFO_H
 

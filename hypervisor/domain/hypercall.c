@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hypercalls: which are answered here, which are the core's, and the conventions of the callers. The
- * arguments and everything they point to are the guest's: copied once, then checked.
+ * Hypercalls: which are answered here, which are the core's, and the conventions of the callers.
+ * The arguments and everything they point to are the guest's: copied once, then checked.
  */
 #include <errno.h>
 #include <sched.h>
@@ -23,8 +23,8 @@
 
 #define MAX_POLL_PORTS  128             /* as Xen's SCHEDOP_poll */
 #define CALLS_PER_TURN  64u             /* of a multicall: then others get their turn */
-#define TIMEOUT_FAR     50              /* set_timer_op: a time whose distance has bits above is nonsense */
-#define NOT_LOCAL       INT64_MIN       /* a local handler's answer for what is the core's after all */
+#define TIMEOUT_FAR 50 /* set_timer_op: a time whose distance has bits above is nonsense */
+#define NOT_LOCAL INT64_MIN /* a local handler's answer for what is the core's after all */
 #define NR_HYPERCALLS   64
 
 /* One hypercall under way. */
@@ -32,7 +32,7 @@ struct call {
     struct vcpu *v;
     uint64_t op, arg[5];
     bool narrow;            /* the 32-bit convention: arguments are cut to 32 bits already */
-    bool again;             /* preempted: the instruction is to be executed again with arg as it now is */
+    bool again; /* preempted: the instruction is to be executed again with arg as it now is */
     bool in_multicall;
 };
 
@@ -180,7 +180,8 @@ static int64_t do_event_channel_op(struct call *c)
     case EVTCHNOP_send:
         return get(c, &op.send, c->arg[1], sizeof(op.send)) ? event_send(m, op.send.port) : -EFAULT;
     case EVTCHNOP_unmask:
-        return get(c, &op.unmask, c->arg[1], sizeof(op.unmask)) ? event_unmask(m, op.unmask.port) : -EFAULT;
+        return get(c, &op.unmask, c->arg[1], sizeof(op.unmask)) ? event_unmask(m, op.unmask.port)
+                                                                : -EFAULT;
     case EVTCHNOP_expand_array:
         return get(c, &op.expand_array, c->arg[1], sizeof(op.expand_array))
                    ? event_expand_array(m, &op.expand_array) : -EFAULT;
@@ -295,7 +296,8 @@ static int64_t dispatch(struct call *c)
     return rc;
 }
 
-/* One entry of a multicall, in either layout. Returns false if the list cannot be read or written. */
+/* One entry of a multicall, in either layout. Returns false if the list cannot be read
+ * or written. */
 static bool multicall_entry(struct call *c, uint64_t at)
 {
     struct call sub = { .v = c->v, .narrow = c->narrow, .in_multicall = true };
@@ -345,9 +347,11 @@ static int64_t do_multicall(struct call *c)
     return 0;
 }
 
-/* The conventions (public/arch-x86/xen-x86_64.h and xen-x86_32.h): number in rax, arguments below. */
+/* The conventions (public/arch-x86/xen-x86_64.h and xen-x86_32.h): number in rax,
+ * arguments below. */
 static const uint8_t args_wide[5] = { ENGINE_RDI, ENGINE_RSI, ENGINE_RDX, ENGINE_R10, ENGINE_R8 };
-static const uint8_t args_narrow[5] = { ENGINE_RBX, ENGINE_RCX, ENGINE_RDX, ENGINE_RSI, ENGINE_RDI };
+static const uint8_t args_narrow[5] = { ENGINE_RBX, ENGINE_RCX, ENGINE_RDX, ENGINE_RSI,
+                                        ENGINE_RDI };
 
 enum engine_verdict hypercall(void *opaque, unsigned vcpu, uint64_t *gpr)
 {
@@ -364,7 +368,8 @@ enum engine_verdict hypercall(void *opaque, unsigned vcpu, uint64_t *gpr)
     }
     rc = m->ops->cpl(c.v->ev) ? -EPERM : dispatch(&c);
     if (c.again) {
-        /* The rest of it comes when the guest executes the instruction again: the loop sets rip back. */
+        /* The rest of it comes when the guest executes the instruction again: the loop sets rip
+         * back. */
         gpr[reg[0]] = c.arg[0];
         gpr[reg[1]] = c.arg[1];
         c.v->rewind = true;
@@ -386,7 +391,7 @@ void hypercall_page_fill(struct machine *m, uint8_t page[4096])
         memcpy(at, stub, sizeof(stub));
         at[1] = (uint8_t)n;
         if (n == __HYPERVISOR_iret) {
-            at[0] = 0x0f;       /* ud2: iret is no hypercall for a guest with its own privilege levels */
+            at[0] = 0x0f; /* ud2: iret is no hypercall for a guest with its own privilege levels */
             at[1] = 0x0b;
         }
     }

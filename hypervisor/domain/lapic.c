@@ -42,7 +42,16 @@ enum {
 #define BITMAP(l, base, n) ((l)->regs[(base) / 4 + (n) * 4])   /* 32 vectors in each 16 bytes */
 
 enum { SHORTHAND_NONE, SHORTHAND_SELF, SHORTHAND_ALL, SHORTHAND_OTHERS };
-enum { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_RESERVED, MODE_NMI, MODE_INIT, MODE_SIPI, MODE_EXTINT };
+enum {
+    MODE_FIXED,
+    MODE_LOWEST,
+    MODE_SMI,
+    MODE_RESERVED,
+    MODE_NMI,
+    MODE_INIT,
+    MODE_SIPI,
+    MODE_EXTINT
+};
 
 uint32_t lapic_id(unsigned vcpu)
 {
@@ -112,7 +121,8 @@ static void merge_posted(struct lapic *l)
         if (!atomic_load_explicit(&l->posted[i], memory_order_relaxed)) {
             continue;
         }
-        /* Kept while the APIC is disabled: an upcall's vector may be set before the guest enables it. */
+        /* Kept while the APIC is disabled: an upcall's vector may be set before the guest enables
+         * it. */
         bits = atomic_exchange(&l->posted[i], 0);
         BITMAP(l, R_IRR, i) |= bits;
         BITMAP(l, R_TMR, i) &= ~bits;
@@ -379,7 +389,14 @@ static uint32_t timer_count(struct vcpu *v)
 static bool readable(unsigned off)
 {
     switch (off) {
-    case R_ID: case R_VERSION: case R_TPR: case R_APR: case R_PPR: case R_LDR: case R_DFR: case R_SPIV:
+    case R_ID:
+    case R_VERSION:
+    case R_TPR:
+    case R_APR:
+    case R_PPR:
+    case R_LDR:
+    case R_DFR:
+    case R_SPIV:
     case R_ESR: case R_ICR: case R_ICR2: case R_LVTT: case R_LVTTHMR: case R_LVTPC: case R_LVT0:
     case R_LVT1: case R_LVTERR: case R_TMICT: case R_TMCCT: case R_TDCR:
         return true;
@@ -653,6 +670,7 @@ void lapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw, const struct hvm_
         set_tsc_deadline(v, hw->tdt_msr);
     } else if (total && left) {
         timer_start(v, host_now());
-        l->timer_deadline -= (uint64_t)(total > left ? total - left : 0) * divisor(l) * BUS_CYCLE_NS;
+        l->timer_deadline -=
+            (uint64_t)(total > left ? total - left : 0) * divisor(l) * BUS_CYCLE_NS;
     }
 }

@@ -15,7 +15,8 @@
 void lapic_reset(struct vcpu *v, bool keep_base);
 void lapic_save(struct vcpu *v, struct hvm_hw_lapic *hw, struct hvm_hw_lapic_regs *regs);
 /* regs NULL: registers after reset. */
-void lapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw, const struct hvm_hw_lapic_regs *regs);
+void lapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw,
+                const struct hvm_hw_lapic_regs *regs);
 
 /* Any thread: an edge-triggered interrupt arrives. The caller kicks. */
 void lapic_post(struct vcpu *v, uint8_t vector);

@@ -7,9 +7,9 @@
  * mem_lock, ports_lock, run_lock and clock.lock are leaves, taken with no other of these held.
  *
  * Guest memory is reached in two ways: by guest-linear address through the engine (only on the
- * vCPU's own thread), and by guest-physical address as ram + gpa. A frame that was once mapped stays
- * accessible at its host address for the life of the process (see memory.h), so a pointer kept to
- * guest memory can go stale but never fault.
+ * vCPU's own thread), and by guest-physical address as ram + gpa. A frame that was once mapped
+ * stays accessible at its host address for the life of the process (see memory.h), so a pointer
+ * kept to guest memory can go stale but never fault.
  */
 #ifndef KR_DOMAIN_MACHINE_H
 #define KR_DOMAIN_MACHINE_H
@@ -133,7 +133,7 @@ struct guest_clock {
     int8_t   shift;
     double   ns_per_tick;
     uint64_t cal_tsc, cal_ns;           /* start of the long measurement (host monotonic) */
-    _Atomic int64_t wall_shift;         /* settimeoffset: seconds that the guest's wallclock is ahead */
+    _Atomic int64_t wall_shift; /* settimeoffset: seconds that the guest's wallclock is ahead */
     uint64_t wall_offset;               /* wallclock at guest time 0, ns since 1970 */
     bool     set;
     _Atomic uint64_t next;              /* host monotonic ns of the next correction */
@@ -170,7 +170,7 @@ struct machine {
     _Atomic uint32_t triple_fault_reason; /* SHUTDOWN_* */
 
     struct guest_clock clock;
-    uint64_t start_tsc, start_ns;       /* host TSC and time at the latest KL_RUN: common to all vCPUs */
+    uint64_t start_tsc, start_ns; /* host TSC and time at the latest KL_RUN: common to all vCPUs */
 
     /* CPU policy: sorted by (leaf, subleaf); set before the first run. */
     struct kl_cpuid_leaf cpuid[KL_MAX_CPUID];

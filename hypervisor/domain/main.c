@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * krypton-domain: one domain's machine. Started by kryptond with the control socket as descriptor 3;
- * not for people to call.
+ * krypton-domain: one domain's machine. Started by kryptond with the control socket as descriptor
+ * 3; not for people to call.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,8 +37,9 @@ static int setup(struct machine *m, struct control_msg *msg, const char **what)
 
     *what = "KL_SETUP";
     errno = EPROTO;
-    if (s->h.op != KL_SETUP || s->h.len != sizeof(*s) || s->version != KL_VERSION || !s->max_vcpus ||
-        s->max_vcpus > KL_MAX_VCPUS || msg->fd[0] < 0 || msg->fd[1] < 0 || msg->fd[2] < 0) {
+    if (s->h.op != KL_SETUP || s->h.len != sizeof(*s) || s->version != KL_VERSION ||
+        !s->max_vcpus || s->max_vcpus > KL_MAX_VCPUS || msg->fd[0] < 0 || msg->fd[1] < 0 ||
+        msg->fd[2] < 0) {
         return -1;
     }
     m->domid = s->domid;

@@ -97,8 +97,8 @@ int memory_map(struct machine *m, const struct kl_run_map *run, int fd)
     if (run->mem == KL_MEM_FD) {
         rc = note_foreign(m, run->gfn, run->nr);
     }
-    if (!rc && mmap(m->ram + (run->gfn << PAGE_SHIFT), run->nr << PAGE_SHIFT, PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, from,
+    if (!rc && mmap(m->ram + (run->gfn << PAGE_SHIFT), run->nr << PAGE_SHIFT,
+                    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, from,
                     (off_t)(run->page << PAGE_SHIFT)) == MAP_FAILED) {
         rc = -1;
     }

@@ -12,10 +12,12 @@
 
 #include "hypervisor/domain/machine.h"
 
-/* Reserves the window and maps the Xen-owned pages; takes the descriptors. Returns 0 or -1/errno. */
+/* Reserves the window and maps the Xen-owned pages; takes the descriptors. Returns 0
+ * or -1/errno. */
 int memory_init(struct machine *m, uint64_t gpa_limit, uint64_t xen_pages, int fd_ram, int fd_xen);
 
-/* One run of KL_MAP (fd: the message's descriptor or -1) or KL_UNMAP. Returns 0 or -1/errno. Any thread. */
+/* One run of KL_MAP (fd: the message's descriptor or -1) or KL_UNMAP. Returns 0 or -1/errno. Any
+ * thread. */
 int memory_map(struct machine *m, const struct kl_run_map *run, int fd);
 int memory_unmap(struct machine *m, const struct kl_run_unmap *run);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Model-specific registers that are not the engine's: the APIC's, MTRRs (kept and shown, without
- * effect: all memory is write-back), the hypercall page, and the few that kernels expect to exist. An
- * unknown one is #GP, as on Xen.
+ * effect: all memory is write-back), the hypercall page, and the few that kernels expect to exist.
+ * An unknown one is #GP, as on Xen.
  */
 #include <string.h>
 
@@ -37,30 +37,30 @@ static const struct fixed {
     enum vendor vendor;
     uint64_t value, drop;
 } fixed_msrs[] = {
-    { 0x00000017, 0x00000017, INTEL, 0, 0 },                /* PLATFORM_ID */
-    { 0x0000003a, 0x0000003a, INTEL, 1, 0 },                /* FEATURE_CONTROL: locked, nothing on */
-    { 0x00000079, 0x00000079, INTEL, 0, ANY },              /* BIOS_UPDT_TRIG */
-    { 0x0000008b, 0x0000008b, BOTH,  0, ANY },              /* microcode revision */
-    { 0x000000c1, 0x000000c8, INTEL, 0, ANY },              /* PMC0-7 */
-    { 0x000000fe, 0x000000fe, BOTH,  MTRR_CAP, 0 },         /* MTRRcap */
-    { 0x00000179, 0x00000179, BOTH,  0, 0 },                /* MCG_CAP: no banks */
-    { 0x0000017a, 0x0000017a, BOTH,  0, ANY },              /* MCG_STATUS */
-    { 0x00000186, 0x0000018d, INTEL, 0, ANY },              /* PERFEVTSEL0-7 */
-    { 0x000001d9, 0x000001d9, BOTH,  0, 0 },                /* DEBUGCTL */
-    { 0x00000309, 0x0000030b, INTEL, 0, ANY },              /* FIXED_CTR0-2 */
-    { 0x00000345, 0x00000345, INTEL, 0, 0 },                /* PERF_CAPABILITIES */
-    { 0x0000038d, 0x00000390, INTEL, 0, ANY },              /* FIXED_CTR_CTRL ... OVF_CTRL */
-    { 0xc0010000, 0xc0010007, AMD,   0, ANY },              /* PERF_CTL0-3, PERF_CTR0-3 */
-    { 0xc0010010, 0xc0010010, AMD,   0, ANY },              /* SYSCFG */
-    { 0xc0010015, 0xc0010015, AMD,   1u << 24, ANY },       /* HWCR: the TSC runs at P0's frequency */
-    { 0xc001001f, 0xc001001f, AMD,   0, ANY },              /* NB_CFG */
-    { 0xc0010020, 0xc0010020, AMD,   0, ANY },              /* PATCH_LOADER */
-    { 0xc0010112, 0xc0010112, AMD,   0, 0 },                /* SMM address */
-    { 0xc0010113, 0xc0010113, AMD,   0, 0 },                /* SMM mask */
-    { 0xc0010140, 0xc0010141, AMD,   0, 0 },                /* OSVW id length, status */
-    { 0xc0010200, 0xc001020b, AMD,   0, ANY },              /* PERF_CTL/CTR0-5 */
-    { 0xc0011022, 0xc0011022, AMD,   0, ANY },              /* DC_CFG */
-    { 0xc0011029, 0xc0011029, AMD,   2, ANY },              /* DE_CFG: LFENCE serialises */
+    { 0x00000017, 0x00000017, INTEL, 0, 0 }, /* PLATFORM_ID */
+    { 0x0000003a, 0x0000003a, INTEL, 1, 0 }, /* FEATURE_CONTROL: locked, nothing on */
+    { 0x00000079, 0x00000079, INTEL, 0, ANY }, /* BIOS_UPDT_TRIG */
+    { 0x0000008b, 0x0000008b, BOTH, 0, ANY }, /* microcode revision */
+    { 0x000000c1, 0x000000c8, INTEL, 0, ANY }, /* PMC0-7 */
+    { 0x000000fe, 0x000000fe, BOTH, MTRR_CAP, 0 }, /* MTRRcap */
+    { 0x00000179, 0x00000179, BOTH, 0, 0 }, /* MCG_CAP: no banks */
+    { 0x0000017a, 0x0000017a, BOTH, 0, ANY }, /* MCG_STATUS */
+    { 0x00000186, 0x0000018d, INTEL, 0, ANY }, /* PERFEVTSEL0-7 */
+    { 0x000001d9, 0x000001d9, BOTH, 0, 0 }, /* DEBUGCTL */
+    { 0x00000309, 0x0000030b, INTEL, 0, ANY }, /* FIXED_CTR0-2 */
+    { 0x00000345, 0x00000345, INTEL, 0, 0 }, /* PERF_CAPABILITIES */
+    { 0x0000038d, 0x00000390, INTEL, 0, ANY }, /* FIXED_CTR_CTRL ... OVF_CTRL */
+    { 0xc0010000, 0xc0010007, AMD, 0, ANY }, /* PERF_CTL0-3, PERF_CTR0-3 */
+    { 0xc0010010, 0xc0010010, AMD, 0, ANY }, /* SYSCFG */
+    { 0xc0010015, 0xc0010015, AMD, 1u << 24, ANY }, /* HWCR: the TSC runs at P0's frequency */
+    { 0xc001001f, 0xc001001f, AMD, 0, ANY }, /* NB_CFG */
+    { 0xc0010020, 0xc0010020, AMD, 0, ANY }, /* PATCH_LOADER */
+    { 0xc0010112, 0xc0010112, AMD, 0, 0 }, /* SMM address */
+    { 0xc0010113, 0xc0010113, AMD, 0, 0 }, /* SMM mask */
+    { 0xc0010140, 0xc0010141, AMD, 0, 0 }, /* OSVW id length, status */
+    { 0xc0010200, 0xc001020b, AMD, 0, ANY }, /* PERF_CTL/CTR0-5 */
+    { 0xc0011022, 0xc0011022, AMD, 0, ANY }, /* DC_CFG */
+    { 0xc0011029, 0xc0011029, AMD, 2, ANY }, /* DE_CFG: LFENCE serialises */
 };
 
 static const uint16_t mtrr_fixed_msrs[11] = {
@@ -101,7 +101,8 @@ static const struct fixed *fixed_find(const struct machine *m, uint32_t msr)
     for (size_t i = 0; i < sizeof(fixed_msrs) / sizeof(*fixed_msrs); i++) {
         const struct fixed *f = &fixed_msrs[i];
 
-        if (msr >= f->msr && msr <= f->last && (f->vendor == BOTH || (f->vendor == AMD) == m->amd)) {
+        if (msr >= f->msr && msr <= f->last &&
+            (f->vendor == BOTH || (f->vendor == AMD) == m->amd)) {
             return f;
         }
     }
@@ -187,7 +188,8 @@ enum engine_verdict msr_read(void *opaque, unsigned vcpu, uint32_t msr, uint64_t
     return unknown(v, msr, "read");
 }
 
-/* Writing a frame's address to the register asks for the entry stubs in it (page 0 is all there is). */
+/* Writing a frame's address to the register asks for the entry stubs in it (page 0 is all there
+ * is). */
 static enum engine_verdict write_hypercall_page(struct vcpu *v, uint64_t value)
 {
     struct machine *m = v->m;

@@ -39,7 +39,7 @@ static int drop_capabilities(void)
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0, 0, 0 } };
 
     for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++) {
-        prctl(PR_CAPBSET_DROP, cap);    /* fails without CAP_SETPCAP, where there is nothing to drop */
+        prctl(PR_CAPBSET_DROP, cap); /* fails without CAP_SETPCAP, where there is nothing to drop */
     }
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     return (int)syscall(SYS_capset, &header, none);
@@ -47,19 +47,49 @@ static int drop_capabilities(void)
 
 /* What running a guest takes; all of it acts on what the process holds already. */
 static const int allowed[] = {
-    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg),
-    SCMP_SYS(sendto), SCMP_SYS(futex), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
-    SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday),
-    SCMP_SYS(munmap), SCMP_SYS(madvise), SCMP_SYS(mremap), SCMP_SYS(brk), SCMP_SYS(sched_yield),
-    SCMP_SYS(membarrier), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall), SCMP_SYS(gettid), SCMP_SYS(getpid),
-    SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(getrandom),
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(writev),
+    SCMP_SYS(close),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(sendto),
+    SCMP_SYS(futex),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(munmap),
+    SCMP_SYS(madvise),
+    SCMP_SYS(mremap),
+    SCMP_SYS(brk),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(membarrier),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(gettid),
+    SCMP_SYS(getpid),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(getrandom),
 };
 
 /* The address sanitizer's own needs, in builds with it. */
 static const int sanitizer[] = {
 #ifdef __SANITIZE_ADDRESS__
-    SCMP_SYS(sched_getaffinity), SCMP_SYS(sigaltstack), SCMP_SYS(readlink), SCMP_SYS(getrusage), SCMP_SYS(prctl),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(readlink),
+    SCMP_SYS(getrusage),
+    SCMP_SYS(prctl),
 #endif
     SCMP_SYS(exit),
 };
@@ -76,19 +106,22 @@ static int add_rules(scmp_filter_ctx ctx)
     }
     /* Memory is never made executable. */
     if (!rc) {
-        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+                              SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     }
     if (!rc) {
         rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
                               SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     }
-    /* free() looks at a file of /proc before it gives a heap back: told no, it takes the careful way. */
+    /* free() looks at a file of /proc before it gives a heap back: told no, it takes the careful
+     * way. */
     if (!rc) {
         rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
     }
     /* abort() of this process, as the C library does it; any other signal kills by the filter. */
     if (!rc) {
-        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                              SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     }
     return rc;
 }

@@ -24,14 +24,17 @@
 
 /* Registers that both structures have under related names: one list, both directions. */
 #define GPRS(X) \
-    X(RAX, rax) X(RCX, rcx) X(RDX, rdx) X(RBX, rbx) X(RSP, rsp) X(RBP, rbp) X(RSI, rsi) X(RDI, rdi) \
-    X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15)
+    X(RAX, rax) \
+    X(RCX, rcx) X(RDX, rdx) X(RBX, rbx) X(RSP, rsp) X(RBP, rbp) X(RSI, rsi) X(RDI, rdi) X(R8, r8) \
+        X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15)
 #define PLAIN(X) \
-    X(rip, rip) X(rflags, rflags) X(cr0, cr0) X(cr2, cr2) X(cr3, cr3) X(cr4, cr4) X(efer, msr_efer) \
-    X(dr[0], dr0) X(dr[1], dr1) X(dr[2], dr2) X(dr[3], dr3) X(dr[6], dr6) X(dr[7], dr7) \
-    X(star, msr_star) X(lstar, msr_lstar) X(cstar, msr_cstar) X(sfmask, msr_syscall_mask) \
-    X(kernel_gs_base, shadow_gs) X(sysenter_cs, sysenter_cs) X(sysenter_esp, sysenter_esp) \
-    X(sysenter_eip, sysenter_eip) X(tsc_aux, msr_tsc_aux) X(gdtr.base, gdtr_base) X(idtr.base, idtr_base)
+    X(rip, rip) \
+    X(rflags, rflags) X(cr0, cr0) X(cr2, cr2) X(cr3, cr3) X(cr4, cr4) X(efer, msr_efer) \
+        X(dr[0], dr0) X(dr[1], dr1) X(dr[2], dr2) X(dr[3], dr3) X(dr[6], dr6) X(dr[7], dr7) \
+            X(star, msr_star) X(lstar, msr_lstar) X(cstar, msr_cstar) X(sfmask, msr_syscall_mask) \
+                X(kernel_gs_base, shadow_gs) X(sysenter_cs, sysenter_cs) \
+                    X(sysenter_esp, sysenter_esp) X(sysenter_eip, sysenter_eip) \
+                        X(tsc_aux, msr_tsc_aux) X(gdtr.base, gdtr_base) X(idtr.base, idtr_base)
 #define SEGMENTS(X) \
     X(seg[ENGINE_CS], cs) X(seg[ENGINE_DS], ds) X(seg[ENGINE_ES], es) X(seg[ENGINE_FS], fs) \
     X(seg[ENGINE_GS], gs) X(seg[ENGINE_SS], ss) X(tr, tr) X(ldtr, ldtr)
@@ -107,7 +110,8 @@ void state_from_hw(const struct hvm_hw_cpu *hw, struct engine_state *s, uint64_t
     }
 }
 
-static void set_segment(struct engine_segment *seg, uint16_t sel, uint64_t base, uint32_t limit, uint16_t attr)
+static void set_segment(struct engine_segment *seg, uint16_t sel, uint64_t base, uint32_t limit,
+                        uint16_t attr)
 {
     *seg = (struct engine_segment){ .sel = sel, .base = base, .limit = limit, .attr = attr };
 }
@@ -116,7 +120,7 @@ void state_reset(struct engine_state *s)
 {
     memset(s, 0, sizeof(*s));
     fx_reset(s->fx);
-    s->gpr[ENGINE_RDX] = 0xf00;         /* a CPU signature of some P6 or later, as real ones leave there */
+    s->gpr[ENGINE_RDX] = 0xf00; /* a CPU signature of some P6 or later, as real ones leave there */
     s->rflags = RFLAGS_MBS;
     s->cr0 = CR0_ET | CR0_CD | CR0_NW;
     s->dr[6] = DR6_RESET;

@@ -9,8 +9,8 @@
 
 #include "hypervisor/domain/machine.h"
 
-/* Measures the TSC against CLOCK_MONOTONIC_RAW for the given time, unless a CPUID leaf or the kernel
- * knows better. kHz. */
+/* Measures the TSC against CLOCK_MONOTONIC_RAW for the given time, unless a CPUID leaf or the
+ * kernel knows better. kHz. */
 uint64_t time_tsc_khz(unsigned measure_ms);
 
 /* Starts the line; khz 0: measure. */

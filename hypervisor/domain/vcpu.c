@@ -35,7 +35,7 @@ __thread struct vcpu *current;
 #define SLICE_MIN       500u
 #define INSNS_PER_US    100u
 
-#define ACCOUNT_EVERY   10000000u       /* ns: how old the core's view of a busy vCPU's time may be */
+#define ACCOUNT_EVERY 10000000u /* ns: how old the core's view of a busy vCPU's time may be */
 #define VCPU_STACK      (512u << 10)
 
 /* Attention. */
@@ -45,8 +45,8 @@ static void futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline
     struct timespec t = { (time_t)(deadline / 1000000000u), (long)(deadline % 1000000000u) };
 
     /* FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. */
-    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline == NO_TIMER ? NULL : &t, NULL,
-            FUTEX_BITSET_MATCH_ANY);
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline == NO_TIMER ? NULL : &t,
+            NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
 void vcpu_kick(struct vcpu *v)
@@ -352,7 +352,8 @@ void vcpus_run(struct machine *m)
     m->start_tsc = host_tsc();
     m->start_ns = host_now();
     /* One TSC for all: vCPUs that start later count from the first one's zero. */
-    offset = m->vcpu[0].st->load & KL_LOAD_CPU ? m->vcpu[0].st->cpu.tsc - m->start_tsc : m->vcpu[0].tsc_offset;
+    offset = m->vcpu[0].st->load & KL_LOAD_CPU ? m->vcpu[0].st->cpu.tsc - m->start_tsc
+                                               : m->vcpu[0].tsc_offset;
     for (unsigned i = 0; i < m->nr_vcpus; i++) {
         if (!atomic_load(&m->vcpu[i].initialised)) {
             m->vcpu[i].tsc_offset = offset;

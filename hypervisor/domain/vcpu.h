@@ -21,7 +21,8 @@ void vcpu_request(struct vcpu *v, uint32_t bits);
 void vcpus_run(struct machine *m);
 void vcpus_stop(struct machine *m);
 
-/* VCPUOP_down, or HLT with interrupts off: the last one takes the domain down with it. Any thread. */
+/* VCPUOP_down, or HLT with interrupts off: the last one takes the domain down with it.
+ * Any thread. */
 void vcpu_down(struct vcpu *v);
 void vcpu_up(struct vcpu *v);
 
@@ -32,7 +33,8 @@ void vcpu_shutdown(struct vcpu *v, unsigned reason, const char *text);
 /* Own thread: an event or interrupt waits that a turn of the loop may deliver. */
 bool vcpu_needs_turn(struct vcpu *v);
 
-/* Own thread: accounts time to the present RUNSTATE_* and enters another; tells the guest's area. */
+/* Own thread: accounts time to the present RUNSTATE_* and enters another; tells the guest's area.
+ */
 void vcpu_runstate_set(struct vcpu *v, unsigned runstate);
 /* Any thread: the four times up to now, and the state. */
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);

@@ -41,7 +41,8 @@ static long initialise(struct vcpu *v, struct vcpu *t, uint64_t arg)
         return -EINVAL;
     }
     s.tsc_offset = t->tsc_offset;
-    /* The target does not run: it has never been up, and INIT / SIPI by others is the guest's race. */
+    /* The target does not run: it has never been up, and INIT / SIPI by others is the
+     * guest's race. */
     if (t->m->ops->set_state(t->ev, &s) < 0) {
         return -EINVAL;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random hypercalls from a guest with random memory, against the domain process's handlers and a core
- * that refuses everything. The input is a script: each step writes guest memory, makes a hypercall,
- * lets time pass, or has another domain or the core act.
+ * Random hypercalls from a guest with random memory, against the domain process's handlers and a
+ * core that refuses everything. The input is a script: each step writes guest memory, makes a
+ * hypercall, lets time pass, or has another domain or the core act.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -66,8 +66,8 @@ static void step(struct fake_domain *d, struct vcpu *v, struct input *in)
         memcpy(d->m->xen_pages + (op & ~3ull), &value, 4);
         break;
     case 2:
-        fake_port(d, 1 + (uint32_t)(take(in, 2) % 5000), (uint32_t)take(in, 1) % 6, (uint32_t)take(in, 1) % VCPUS,
-                  (uint32_t)take(in, 1));
+        fake_port(d, 1 + (uint32_t)(take(in, 2) % 5000), (uint32_t)take(in, 1) % 6,
+                  (uint32_t)take(in, 1) % VCPUS, (uint32_t)take(in, 1));
         break;
     case 3:
         if (take(in, 1) & 1) {

@@ -34,9 +34,22 @@ static void scribble(void *at, size_t n)
 /* A number that code which trusts it would trip over. */
 static uint64_t nasty(void *buffer)
 {
-    static const uint64_t edges[] = { 0, 1, 2, 0x7ff0, 0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-                                      0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0xffffffff81000000,
-                                      0x00007ffffffff000, 0xfee00000, 0x1000 };
+    static const uint64_t edges[] = { 0,
+                                      1,
+                                      2,
+                                      0x7ff0,
+                                      0x7fff,
+                                      0xffff,
+                                      0x7fffffff,
+                                      0x80000000,
+                                      0xffffffff,
+                                      0x7fffffffffffffff,
+                                      0x8000000000000000,
+                                      0xffffffffffffffff,
+                                      0xffffffff81000000,
+                                      0x00007ffffffff000,
+                                      0xfee00000,
+                                      0x1000 };
 
     uint64_t v;
 
@@ -57,8 +70,8 @@ static uint64_t nasty(void *buffer)
 /* The areas that these name are written from then on, wherever a random address leads. */
 static bool registers_area(uint32_t vcpu_op)
 {
-    return vcpu_op == VCPUOP_register_runstate_memory_area || vcpu_op == VCPUOP_register_vcpu_info ||
-           vcpu_op == VCPUOP_register_vcpu_time_memory_area;
+    return vcpu_op == VCPUOP_register_runstate_memory_area ||
+           vcpu_op == VCPUOP_register_vcpu_info || vcpu_op == VCPUOP_register_vcpu_time_memory_area;
 }
 
 /* So these get addresses that are not mapped, not canonical, or ours to lose. */
@@ -86,7 +99,8 @@ static bool left_out(uint64_t op, uint64_t a1)
     case __HYPERVISOR_sched_op:
         return (uint32_t)a1 != SCHEDOP_yield;
     case __HYPERVISOR_vcpu_op:
-        return (uint32_t)a1 == VCPUOP_down || (uint32_t)a1 == VCPUOP_up || registers_area((uint32_t)a1);
+        return (uint32_t)a1 == VCPUOP_down || (uint32_t)a1 == VCPUOP_up ||
+               registers_area((uint32_t)a1);
     case __HYPERVISOR_event_channel_op:
         return (uint32_t)a1 == EVTCHNOP_reset || (uint32_t)a1 == EVTCHNOP_close;
     case __HYPERVISOR_memory_op:
@@ -97,14 +111,16 @@ static bool left_out(uint64_t op, uint64_t a1)
     }
 }
 
-/* Operations that change the guest's memory map, with arguments that mostly make sense, at frames that
- * the guest does not need: 16 MiB and more. */
+/* Operations that change the guest's memory map, with arguments that mostly make sense, at frames
+ * that the guest does not need: 16 MiB and more. */
 static void memory_ops(uint8_t *buffer)
 {
     static const uint8_t ops[] = {
-        XENMEM_increase_reservation, XENMEM_decrease_reservation, XENMEM_populate_physmap, XENMEM_exchange,
-        XENMEM_current_reservation, XENMEM_add_to_physmap, XENMEM_remove_from_physmap,
-        XENMEM_add_to_physmap_batch, XENMEM_acquire_resource,
+        XENMEM_increase_reservation, XENMEM_decrease_reservation,
+        XENMEM_populate_physmap,     XENMEM_exchange,
+        XENMEM_current_reservation,  XENMEM_add_to_physmap,
+        XENMEM_remove_from_physmap,  XENMEM_add_to_physmap_batch,
+        XENMEM_acquire_resource,
     };
     uint64_t *words = (uint64_t *)buffer, *frames = (uint64_t *)(buffer + 2048);
     unsigned op = ops[rnd() % sizeof(ops)];
@@ -126,7 +142,8 @@ static void memory_ops(uint8_t *buffer)
     HC(memory_op, op, buffer, 0);
 }
 
-/* An array of grant operations gets a status each: a long one at a low address would overwrite us. */
+/* An array of grant operations gets a status each: a long one at a low address would
+ * overwrite us. */
 static void keep_short(uint64_t op, uint64_t *at, uint64_t *count, void *buffer)
 {
     if (op == __HYPERVISOR_grant_table_op) {
@@ -213,7 +230,8 @@ static void shared_info(void)
 static void rings(void)
 {
     static const uint32_t params[][2] = {
-        { HVM_PARAM_CONSOLE_PFN, HVM_PARAM_CONSOLE_EVTCHN }, { HVM_PARAM_STORE_PFN, HVM_PARAM_STORE_EVTCHN },
+        { HVM_PARAM_CONSOLE_PFN, HVM_PARAM_CONSOLE_EVTCHN },
+        { HVM_PARAM_STORE_PFN, HVM_PARAM_STORE_EVTCHN },
     };
     uint8_t *copy = page_alloc(2);
     uint64_t pfn, port;

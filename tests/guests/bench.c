@@ -13,9 +13,14 @@ static uint64_t loop(uint64_t rounds)
     static uint64_t data[64];
     uint64_t insns = rounds * 10;
 
-    asm volatile("1:\n\tmovq (%1), %%rax\n\taddq %%rax, %%rdx\n\tleaq 3(%%rdx), %%rcx\n\txorq %%rcx, %%rax\n\t"
-                 "movq %%rax, 8(%1)\n\tmovl 16(%1), %%ecx\n\ttestl %%ecx, %%ecx\n\tjnz 2f\n\tdecq %0\n\tjnz 1b\n2:"
-                 : "+r"(rounds) : "r"(data) : "rax", "rcx", "rdx", "memory", "cc");
+    asm volatile(
+        "1:\n\tmovq (%1), %%rax\n\taddq %%rax, %%rdx\n\tleaq 3(%%rdx), %%rcx\n\t"
+        "xorq %%rcx, %%rax\n\t"
+        "movq %%rax, 8(%1)\n\tmovl 16(%1), %%ecx\n\ttestl %%ecx, %%ecx\n\t"
+        "jnz 2f\n\tdecq %0\n\tjnz 1b\n2:"
+        : "+r"(rounds)
+        : "r"(data)
+        : "rax", "rcx", "rdx", "memory", "cc");
     return insns;
 }
 
@@ -62,7 +67,8 @@ static void hypercalls(void)
     COST("hypercall-xen_version", 2000, HC(xen_version, XENVER_version, 0, 0));
     COST("hypercall-vcpu_is_up", 100000, HC(vcpu_op, VCPUOP_is_up, 0, 0));
     COST("hypercall-set_timer", 100000, HC(set_timer_op, clock_ns(0) + 1000000000, 0, 0));
-    COST("hypercall-current_reservation", 2000, HC(memory_op, XENMEM_current_reservation, &self, 0));
+    COST("hypercall-current_reservation", 2000,
+         HC(memory_op, XENMEM_current_reservation, &self, 0));
     COST("cpuid", 100000, cpuid(0x40000000, 0, out));
     COST("rdtsc", 100000, rdtsc());
     HC(set_timer_op, 0, 0, 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The CPU as a kernel uses it: faults and their error codes, paging rights, interrupts, system calls. */
+/* The CPU as a kernel uses it: faults and their error codes, paging rights, interrupts, system
+ * calls. */
 #include "tests/guests/guest.h"
 
 #define PTE_P   0x001ull
@@ -23,7 +24,19 @@
 #define AREA    (1ull << 39)            /* linear: one page table of ours */
 #define FLAT    0x202ull
 
-enum { DE = 0, DB = 1, BP = 3, UD = 6, NM = 7, DF = 8, TS = 10, NP = 11, SS = 12, GP = 13, PF = 14 };
+enum {
+    DE = 0,
+    DB = 1,
+    BP = 3,
+    UD = 6,
+    NM = 7,
+    DF = 8,
+    TS = 10,
+    NP = 11,
+    SS = 12,
+    GP = 13,
+    PF = 14
+};
 
 static uint64_t *pt;                    /* maps AREA .. AREA + 2 MiB */
 static uint64_t *frame[4];              /* what the test maps */
@@ -212,15 +225,20 @@ static void test_ist(void)
     set_gate(DF, 1, 0);
     trap_hook = ist_hook;
     TRY("ud2", "r"(0));
-    check(ist_rsp > (uint64_t)stack && ist_rsp < (uint64_t)stack + 2 * PAGE, "IST switches the stack");
+    check(ist_rsp > (uint64_t)stack && ist_rsp < (uint64_t)stack + 2 * PAGE,
+          "IST switches the stack");
     map(4, 0);
     ist_rsp = 0;
     /* The fault cannot be delivered on a stack that is not mapped: double fault. */
     trap_vector = TRAP_NONE;
-    asm volatile("movq %%rsp, %%r12\n\tleaq 1f(%%rip), %%rax\n\tmovq %%rax, trap_resume(%%rip)\n\t"
-                 "movq %0, %%rsp\n\tpushq $1\n1:\n\tmovq %%r12, %%rsp\n\tmovq $0, trap_resume(%%rip)"
-                 : : "r"(AREA + 5 * PAGE) : "rax", "r12", "memory", "cc");
-    check(trap_vector == DF && trap_error == 0 && ist_rsp > (uint64_t)stack, "double fault (trap %lu)", trap_vector);
+    asm volatile(
+        "movq %%rsp, %%r12\n\tleaq 1f(%%rip), %%rax\n\tmovq %%rax, trap_resume(%%rip)\n\t"
+        "movq %0, %%rsp\n\tpushq $1\n1:\n\tmovq %%r12, %%rsp\n\tmovq $0, trap_resume(%%rip)"
+        :
+        : "r"(AREA + 5 * PAGE)
+        : "rax", "r12", "memory", "cc");
+    check(trap_vector == DF && trap_error == 0 && ist_rsp > (uint64_t)stack,
+          "double fault (trap %lu)", trap_vector);
     trap_hook = NULL;
     set_gate(UD, 0, 0);
 }
@@ -246,8 +264,13 @@ static void test_single_step(void)
 {
     trap_hook = step_hook;
     steps = 0;
-    asm volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\tnop\n\tnop\n\tmovl %%ss, %%eax\n\tmovl %%eax, %%ss\n\tnop\n\t"
-                 "pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\tnop" : : : "rax", "memory", "cc");
+    asm volatile(
+        "pushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\tnop\n\tnop\n\t"
+        "movl %%ss, %%eax\n\tmovl %%eax, %%ss\n\tnop\n\t"
+        "pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\tnop"
+        :
+        :
+        : "rax", "memory", "cc");
     trap_hook = NULL;
     check(steps == 7, "single step: 7 traps, %lu seen", steps);
     check(step_rip[0] && step_rip[1] == step_rip[0] + 1, "after each instruction");
@@ -262,7 +285,8 @@ static void user_hook(struct trap_frame *f)
     if (f->cs & 3) {
         user_trap_cs = f->cs;
         user_trap_error = f->error;
-        trap_resume = f->rip + (f->vector == GP ? 1 : 2);   /* over the HLT, or over "mov (%rax), %al" */
+        trap_resume =
+            f->rip + (f->vector == GP ? 1 : 2); /* over the HLT, or over "mov (%rax), %al" */
     }
 }
 
@@ -276,15 +300,18 @@ static void test_user_mode(void)
     map(6, (uint64_t)frame[0] | PTE_P | PTE_W | PTE_U);
     memcpy(frame[0], code, sizeof(code));
     tss.rsp[0] = (uint64_t)stack + 2 * PAGE;
-    wrmsr(0xc0000081, 0x18ull << 48 | 0x08ull << 32);       /* STAR: SYSRET 0x18 + 16, SYSCALL 0x08 */
+    wrmsr(0xc0000081, 0x18ull << 48 | 0x08ull << 32); /* STAR: SYSRET 0x18 + 16, SYSCALL 0x08 */
     wrmsr(0xc0000084, 0x200);
     trap_hook = user_hook;
-    asm volatile("leaq 1f(%%rip), %%rax\n\tmovl %%eax, %%eax\n\txorl %%edx, %%edx\n\tmovl $0xc0000082, %%ecx\n\twrmsr\n\t"
-                 "movq %%rsp, kernel_rsp(%%rip)\n\tmovq %[page], %%rcx\n\tmovl $0x202, %%r11d\n\t"
-                 "leaq 4000(%[page]), %%rsp\n\tmovl $0x100000, %%eax\n\tsysretq\n"
-                 "1:\tmovq kernel_rsp(%%rip), %%rsp\n\tmovq %%rdi, %[result]\n\tmovq %%rcx, %[back]"
-                 : [result] "=&r"(user_result), [back] "=&r"(back) : [page] "r"(page)
-                 : "rax", "rcx", "rdx", "rdi", "r11", "memory", "cc");
+    asm volatile(
+        "leaq 1f(%%rip), %%rax\n\tmovl %%eax, %%eax\n\txorl %%edx, %%edx\n\t"
+        "movl $0xc0000082, %%ecx\n\twrmsr\n\t"
+        "movq %%rsp, kernel_rsp(%%rip)\n\tmovq %[page], %%rcx\n\tmovl $0x202, %%r11d\n\t"
+        "leaq 4000(%[page]), %%rsp\n\tmovl $0x100000, %%eax\n\tsysretq\n"
+        "1:\tmovq kernel_rsp(%%rip), %%rsp\n\tmovq %%rdi, %[result]\n\tmovq %%rcx, %[back]"
+        : [result] "=&r"(user_result), [back] "=&r"(back)
+        : [page] "r"(page)
+        : "rax", "rcx", "rdx", "rdi", "r11", "memory", "cc");
     trap_hook = NULL;
     check(user_result == 7 && back == page + sizeof(code), "SYSRET to user mode and SYSCALL back");
     check(user_trap_cs == 0x2b, "traps came from user mode (cs %lx)", user_trap_cs);
@@ -295,14 +322,24 @@ static void test_iret(void)
 {
     uint64_t ok = 0;
 
-    asm volatile("movq %%rsp, %%rax\n\tpushq $0x10\n\tpushq %%rax\n\tpushfq\n\tpushq $0x08\n\tleaq 1f(%%rip), %%rax\n\t"
-                 "pushq %%rax\n\tiretq\n\tud2\n1:\tmovl $1, %k0" : "=r"(ok) : : "rax", "memory", "cc");
+    asm volatile(
+        "movq %%rsp, %%rax\n\tpushq $0x10\n\tpushq %%rax\n\tpushfq\n\t"
+        "pushq $0x08\n\tleaq 1f(%%rip), %%rax\n\t"
+        "pushq %%rax\n\tiretq\n\tud2\n1:\tmovl $1, %k0"
+        : "=r"(ok)
+        :
+        : "rax", "memory", "cc");
     check(ok == 1, "IRETQ");
     asm volatile("movq %%rsp, %%r12" : : : "r12");
     trap_vector = TRAP_NONE;
-    asm volatile("movq %%rsp, %%r12\n\tleaq 1f(%%rip), %%rax\n\tmovq %%rax, trap_resume(%%rip)\n\t"
-                 "pushq $0x10\n\tpushq %%rsp\n\tpushfq\n\tpushq $0x77\n\tpushq $0\n\tiretq\n1:\tmovq %%r12, %%rsp\n\t"
-                 "movq $0, trap_resume(%%rip)" : : : "rax", "r12", "memory", "cc");
+    asm volatile(
+        "movq %%rsp, %%r12\n\tleaq 1f(%%rip), %%rax\n\tmovq %%rax, trap_resume(%%rip)\n\t"
+        "pushq $0x10\n\tpushq %%rsp\n\tpushfq\n\tpushq $0x77\n\tpushq $0\n\t"
+        "iretq\n1:\tmovq %%r12, %%rsp\n\t"
+        "movq $0, trap_resume(%%rip)"
+        :
+        :
+        : "rax", "r12", "memory", "cc");
     report(trapped(GP, 0x74), "IRETQ to a selector beyond the GDT");
 }
 
@@ -342,9 +379,15 @@ static void test_strings_and_flags(void)
     map(8, 0);
     n = 200;
     trap_vector = TRAP_NONE;
-    asm volatile("leaq 1f(%%rip), %%rax\n\tmovq %%rax, trap_resume(%%rip)\n\tmovb $5, %%al\n\trep stosb\n1:\n\t"
-                 "movq $0, trap_resume(%%rip)" : "+c"(n), "+D"(hole) : : "rax", "memory");
-    check(trap_vector == PF && n == 100 && trap_cr2 == AREA + 8 * PAGE, "rep stosb into a hole: %lu left", n);
+    asm volatile(
+        "leaq 1f(%%rip), %%rax\n\tmovq %%rax, trap_resume(%%rip)\n\t"
+        "movb $5, %%al\n\trep stosb\n1:\n\t"
+        "movq $0, trap_resume(%%rip)"
+        : "+c"(n), "+D"(hole)
+        :
+        : "rax", "memory");
+    check(trap_vector == PF && n == 100 && trap_cr2 == AREA + 8 * PAGE,
+          "rep stosb into a hole: %lu left", n);
 }
 
 bool guest_main(const char *cmdline)

@@ -67,18 +67,28 @@ extern void (*trap_hook)(struct trap_frame *f);   /* sees every trap first, if s
 void traps_init(void);
 void traps_load(void);          /* on a further vCPU */
 void set_gate(unsigned vector, unsigned ist, unsigned dpl);
-struct tss { uint32_t r0; uint64_t rsp[3], r1, ist[7], r2; uint16_t r3, iomap; } __attribute__((packed));
+struct tss {
+    uint32_t r0;
+    uint64_t rsp[3], r1, ist[7], r2;
+    uint16_t r3, iomap;
+} __attribute__((packed));
 extern struct tss tss;
 
-/* Runs one asm statement; the trap that it raises, if any, is in trap_vector (-1: none) afterwards. */
+/* Runs one asm statement; the trap that it raises, if any, is in trap_vector (-1:
+ * none) afterwards. */
 #define TRAP_NONE (~0ull)
 #define TRY(...) TRY_(__VA_ARGS__)
-#define TRY_(code, ...) do { \
-    trap_vector = TRAP_NONE; \
-    asm volatile("movq %%rsp, %%r12\n\tleaq 1f(%%rip), %%rax\n\tmovq %%rax, trap_resume(%%rip)\n\t" code \
-                 "\n1:\n\tmovq %%r12, %%rsp\n\tmovq $0, trap_resume(%%rip)" \
-                 : : __VA_ARGS__ : "rax", "rcx", "rdx", "r12", "memory", "cc"); \
-} while (0)
+#define TRY_(code, ...) \
+    do { \
+        trap_vector = TRAP_NONE; \
+        asm volatile( \
+            "movq %%rsp, %%r12\n\tleaq 1f(%%rip), %%rax\n\t" \
+            "movq %%rax, trap_resume(%%rip)\n\t" code \
+            "\n1:\n\tmovq %%r12, %%rsp\n\tmovq $0, trap_resume(%%rip)" \
+            : \
+            : __VA_ARGS__ \
+            : "rax", "rcx", "rdx", "r12", "memory", "cc"); \
+    } while (0)
 
 /* Events (2-level until fifo.c says otherwise): handlers by port, run in the upcall. */
 extern void (*upcall_hook)(void);
@@ -104,11 +114,16 @@ static inline uint64_t rdmsr(uint32_t msr)
 }
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
-    asm volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+    asm volatile("wrmsr"
+                 :
+                 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                 : "memory");
 }
 static inline void cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4])
 {
-    asm volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(sub));
+    asm volatile("cpuid"
+                 : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+                 : "a"(leaf), "c"(sub));
 }
 /* The instruction after STI still runs with interrupts held off. */
 static inline void irqs_on(void) { asm volatile("sti; nop" : : : "memory"); }

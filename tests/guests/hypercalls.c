@@ -22,8 +22,8 @@ static void test_version(void)
     check(HC(xen_version, XENVER_version, 0, 0) == (4 << 16 | 17), "version 4.17");
     check(HC(xen_version, XENVER_pagesize, 0, 0) == 4096, "page size");
     check(!HC(xen_version, XENVER_capabilities, caps, 0) && caps[0], "capabilities \"%s\"", caps);
-    check(rc == 0 && (features.submap & 1u << 8) &&
-          (features.submap & 1u << 9), "features %x: callback vector, safe pvclock", features.submap);
+    check(rc == 0 && (features.submap & 1u << 8) && (features.submap & 1u << 9),
+          "features %x: callback vector, safe pvclock", features.submap);
     check(ERR(HC(xen_version, XENVER_get_features, BAD_PTR, 0), EFAULT), "bad pointer: EFAULT");
     check(ERR(HC(xen_version, 99, 0, 0), ENOSYS), "unknown version op: ENOSYS");
     check(ERR(hypercall5(60, 0, 0, 0, 0, 0), ENOSYS), "unknown hypercall: ENOSYS");
@@ -38,7 +38,8 @@ static void test_memory(void)
     domid_t self = DOMID_SELF;
     long pages = HC(memory_op, XENMEM_current_reservation, &self, 0);
 
-    check(pages > 0 && HC(memory_op, XENMEM_maximum_reservation, &self, 0) >= pages, "reservation %ld", pages);
+    check(pages > 0 && HC(memory_op, XENMEM_maximum_reservation, &self, 0) >= pages,
+          "reservation %ld", pages);
     set_xen_guest_handle(r.extent_start, &gfn);
     page[0] = 0x1234;
     check(HC(memory_op, XENMEM_decrease_reservation, &r, 0) == 1, "page given back");
@@ -50,7 +51,8 @@ static void test_memory(void)
     page[0] = 7;
     check(page[0] == 7, "and it is memory");
     check(HC(memory_op, XENMEM_current_reservation, &self, 0) == pages, "reservation as before");
-    check(ERR(HC(memory_op, XENMEM_current_reservation, BAD_PTR, 0), EFAULT), "bad pointer: EFAULT");
+    check(ERR(HC(memory_op, XENMEM_current_reservation, BAD_PTR, 0), EFAULT),
+          "bad pointer: EFAULT");
 }
 
 static uint32_t ipi_port(uint32_t vcpu)
@@ -81,7 +83,8 @@ static void test_events(void)
     check(!EVTCHN(unmask, &unmask) && event_count[port] == 2, "unmasked: delivered");
     irqs_off();
     EVTCHN(send, &send);
-    check(event_count[port] == 2 && shared->vcpu_info[0].evtchn_upcall_pending, "interrupts off: pending");
+    check(event_count[port] == 2 && shared->vcpu_info[0].evtchn_upcall_pending,
+          "interrupts off: pending");
     irqs_on();
     check(event_count[port] == 3, "interrupts on: delivered");
     check(!EVTCHN(status, &status) && status.status == EVTCHNSTAT_ipi, "status: ipi");
@@ -121,8 +124,9 @@ static void fifo_upcall(void)
         while (port) {
             uint32_t *w = &fifo_words[port], old = __atomic_load_n(w, __ATOMIC_SEQ_CST);
 
-            while (!__atomic_compare_exchange_n(w, &old, old & ~(1u << EVTCHN_FIFO_LINKED | EVTCHN_FIFO_LINK_MASK),
-                                                false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+            while (!__atomic_compare_exchange_n(
+                w, &old, old & ~(1u << EVTCHN_FIFO_LINKED | EVTCHN_FIFO_LINK_MASK), false,
+                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
             }
             if (!(old & 1u << EVTCHN_FIFO_MASKED)) {
                 __atomic_fetch_and(w, ~(1u << EVTCHN_FIFO_PENDING), __ATOMIC_SEQ_CST);
@@ -209,7 +213,8 @@ static void test_timers(void)
         asm volatile("hlt");
     }
     end = clock_ns(0);
-    check(fifo_count[port] != taken && end >= start + 2999000, "HLT woke after %lu us", (end - start) / 1000);
+    check(fifo_count[port] != taken && end >= start + 2999000, "HLT woke after %lu us",
+          (end - start) / 1000);
     shot.timeout_abs_ns = 1;
     check(ERR(VCPU(set_singleshot_timer, 0, &shot), ETIME), "the past: ETIME");
     check(!HC(set_timer_op, clock_ns(0) + 2000000, 0, 0), "set_timer_op");
@@ -226,7 +231,8 @@ static void test_timers(void)
     poll.timeout = start + 2000000;
     poll_for(&poll, port);
     end = clock_ns(0);
-    check(end - start >= 1999000 && end - start < 500000000, "poll timed out after %lu us", (end - start) / 1000);
+    check(end - start >= 1999000 && end - start < 500000000, "poll timed out after %lu us",
+          (end - start) / 1000);
     fifo_words[port] = 0;
     irqs_on();
     taken = fifo_count[port];
@@ -237,7 +243,8 @@ static void test_timers(void)
     }
     end = clock_ns(0);
     VCPU(stop_periodic_timer, 0, 0);
-    check(end - start > 7900000 && end - start < 900000000, "five of them in %lu us", (end - start) / 1000);
+    check(end - start > 7900000 && end - start < 900000000, "five of them in %lu us",
+          (end - start) / 1000);
     period.period_ns = 100;
     check(ERR(VCPU(set_periodic_timer, 0, &period), EINVAL), "too fast: EINVAL");
 }
@@ -261,13 +268,14 @@ static void test_clock(void)
     }
     khz = (rdtsc() - tsc) * 1000000 / (clock_ns(0) - ns);
     cpuid(0x40000003, 0, out);
-    check(khz > out[2] - out[2] / 500 && khz < out[2] + out[2] / 500, "TSC %lu kHz, CPUID says %u", khz, out[2]);
+    check(khz > out[2] - out[2] / 500 && khz < out[2] + out[2] / 500, "TSC %lu kHz, CPUID says %u",
+          khz, out[2]);
     ns = clock_ns(0);
     ok = !HC(hvm_op, HVMOP_get_time, &now, 0);
-    check(ok && now.now + 1000000 > ns && now.now < ns + 1000000000, "HVMOP_get_time within %ld us of pvclock",
-          (long)(now.now - ns) / 1000);
-    check(shared->wc_version && !(shared->wc_version & 1) && shared->wc_sec > 1600000000, "wallclock %u",
-          shared->wc_sec);
+    check(ok && now.now + 1000000 > ns && now.now < ns + 1000000000,
+          "HVMOP_get_time within %ld us of pvclock", (long)(now.now - ns) / 1000);
+    check(shared->wc_version && !(shared->wc_version & 1) && shared->wc_sec > 1600000000,
+          "wallclock %u", shared->wc_sec);
 }
 
 static void test_vcpu_op(void)
@@ -283,7 +291,8 @@ static void test_vcpu_op(void)
 
     check(VCPU(is_up, 0, 0) == 1, "vCPU 0 is up");
     check(ERR(VCPU(is_up, 127, 0), ENOENT), "no vCPU 127");
-    check(!VCPU(register_runstate_memory_area, 0, &reg) && area->state == RUNSTATE_running, "runstate area");
+    check(!VCPU(register_runstate_memory_area, 0, &reg) && area->state == RUNSTATE_running,
+          "runstate area");
     ok = !VCPU(get_runstate_info, 0, &info);
     check(ok && info.time[0], "running for %lu us", info.time[0] / 1000);
     check(!VCPU(register_vcpu_time_memory_area, 0, &treg) && time->tsc_to_system_mul, "time area");
@@ -311,7 +320,8 @@ static void test_grants(void)
     check(!rc && size.status == GNTST_okay && size.max_nr_frames,
           "grant table: %u of %u frames", size.nr_frames, size.max_nr_frames);
     check(!map_xen_page(XENMAPSPACE_grant_table, 0, table), "grant table mapped");
-    check(!HC(grant_table_op, GNTTABOP_get_version, &version, 1) && version.version == 1, "version 1");
+    check(!HC(grant_table_op, GNTTABOP_get_version, &version, 1) && version.version == 1,
+          "version 1");
     table[9].domid = 0;
     table[9].frame = 5;
     table[9].flags = GTF_permit_access;
@@ -321,7 +331,7 @@ static void test_grants(void)
 
 static void test_params(void)
 {
-    uint64_t value, port;
+    uint64_t value = 0, port = 0;
     bool ok = !hvm_param(HVM_PARAM_STORE_PFN, &value) && !hvm_param(HVM_PARAM_STORE_EVTCHN, &port);
 
     check(ok && value && port, "store page %lx, port %lu", value, port);
@@ -334,11 +344,14 @@ static void test_multicall(void)
     static struct multicall_entry calls[100];
 
     for (unsigned i = 0; i < 100; i++) {
-        calls[i] = (struct multicall_entry){ .op = __HYPERVISOR_xen_version, .args = { XENVER_version } };
+        calls[i] =
+            (struct multicall_entry){ .op = __HYPERVISOR_xen_version, .args = { XENVER_version } };
     }
     calls[50] = (struct multicall_entry){ .op = __HYPERVISOR_vcpu_op, .args = { VCPUOP_is_up, 0 } };
     check(!HC(multicall, calls, 100, 0), "100 calls at once");
-    check(calls[0].result == (4 << 16 | 17) && calls[99].result == (4 << 16 | 17) && calls[50].result == 1, "all answered");
+    check(calls[0].result == (4 << 16 | 17) && calls[99].result == (4 << 16 | 17) &&
+              calls[50].result == 1,
+          "all answered");
 }
 
 bool guest_main(const char *cmdline)

@@ -127,7 +127,8 @@ static void putc_ring(char c)
     struct evtchn_send send = { .port = console_port };
     uint32_t prod = console->out_prod;
 
-    for (unsigned spins = 0; prod - *(volatile uint32_t *)&console->out_cons >= sizeof(console->out); spins++) {
+    for (unsigned spins = 0;
+         prod - *(volatile uint32_t *)&console->out_cons >= sizeof(console->out); spins++) {
         if (spins % 1000 == 0) {
             HC(event_channel_op, EVTCHNOP_send, &send, 0);
             HC(sched_op, SCHEDOP_yield, 0, 0);
@@ -206,10 +207,12 @@ static void put_conversion(const char **fmt, va_list *args)
         put_number(n < 0 ? -(uint64_t)n : (uint64_t)n, 10, width, pad, n < 0);
         break;
     case 'u':
-        put_number(wide ? va_arg(*args, unsigned long) : va_arg(*args, unsigned), 10, width, pad, false);
+        put_number(wide ? va_arg(*args, unsigned long) : va_arg(*args, unsigned), 10, width, pad,
+                   false);
         break;
     case 'x':
-        put_number(wide ? va_arg(*args, unsigned long) : va_arg(*args, unsigned), 16, width, pad, false);
+        put_number(wide ? va_arg(*args, unsigned long) : va_arg(*args, unsigned), 16, width, pad,
+                   false);
         break;
     case 'p':
         put_number((uint64_t)va_arg(*args, void *), 16, 0, pad, false);
@@ -326,7 +329,8 @@ void guest_start(const struct hvm_start_info *info)
 
     start_info = info;
     find_hypercalls();
-    if (!hvm_param(HVM_PARAM_CONSOLE_PFN, &pfn) && pfn && !hvm_param(HVM_PARAM_CONSOLE_EVTCHN, &port) && port) {
+    if (!hvm_param(HVM_PARAM_CONSOLE_PFN, &pfn) && pfn &&
+        !hvm_param(HVM_PARAM_CONSOLE_EVTCHN, &port) && port) {
         console = (void *)(pfn * PAGE);
         console_port = (uint32_t)port;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Several vCPUs: both ways to start them, events and interrupts between them, atomics, shootdown. */
+/* Several vCPUs: both ways to start them, events and interrupts between them,
+ * atomics, shootdown. */
 #include "tests/guests/guest.h"
 
 #define AP_TRAMPOLINE 0x8000ull
@@ -83,7 +84,10 @@ static void work(unsigned id, unsigned what)
     case JOB_HALT:
         irqs_on();
         while (!ipis[id]) {
-            asm volatile("cli; cmpl $0, %0; jne 1f; sti; hlt; 1: sti" : : "m"(ipis[id]) : "memory", "cc");
+            asm volatile("cli; cmpl $0, %0; jne 1f; sti; hlt; 1: sti"
+                         :
+                         : "m"(ipis[id])
+                         : "memory", "cc");
         }
         irqs_off();
         break;
@@ -145,7 +149,8 @@ static void start_by_hypercall(unsigned id)
     ctx.cpu_regs.x86_64.efer = rdmsr(0xc0000080);
     ctx.cpu_regs.x86_64.rip = (uint64_t)ap_start64;
     ctx.cpu_regs.x86_64.rflags = 2;
-    check(!HC(vcpu_op, VCPUOP_initialise, id, &ctx) && !HC(vcpu_op, VCPUOP_up, id, 0), "vCPU %u: initialise, up", id);
+    check(!HC(vcpu_op, VCPUOP_initialise, id, &ctx) && !HC(vcpu_op, VCPUOP_up, id, 0),
+          "vCPU %u: initialise, up", id);
 }
 
 static void everyone(unsigned what)
@@ -209,10 +214,12 @@ static void test_ipis(void)
     irqs_off();
 }
 
-/* Two pages that take turns behind one address; after a round of IPIs nobody may see the old one. */
+/* Two pages that take turns behind one address; after a round of IPIs nobody may see the
+ * old one. */
 static void test_shootdown(void)
 {
-    uint64_t *a = page_alloc(1), *b = page_alloc(1), *pt = page_alloc(1), *pd = page_alloc(1), *root;
+    uint64_t *a = page_alloc(1), *b = page_alloc(1), *pt = page_alloc(1), *pd = page_alloc(1),
+             *root;
 
     a[0] = 111;
     b[0] = 222;
@@ -272,8 +279,8 @@ bool guest_main(const char *cmdline)
     everyone(JOB_ADD);
     job_add();
     check(all_done(), "adders answered");
-    check(counter == (uint64_t)nr_cpus * ROUNDS && locked_counter == counter, "%lu atomic additions, %lu locked",
-          counter, locked_counter);
+    check(counter == (uint64_t)nr_cpus * ROUNDS && locked_counter == counter,
+          "%lu atomic additions, %lu locked", counter, locked_counter);
     test_ipis();
     test_shootdown();
     test_cross_modifying();

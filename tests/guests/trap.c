@@ -20,14 +20,17 @@ void set_gate(unsigned vector, unsigned ist, unsigned dpl)
 {
     uint64_t at = (uint64_t)trap_stubs + vector * 16;
 
-    idt[vector].lo = (at & 0xffff) | 0x08ull << 16 | (uint64_t)ist << 32 | (0x8eull | dpl << 5) << 40 |
-                     (at >> 16 & 0xffff) << 48;
+    idt[vector].lo = (at & 0xffff) | 0x08ull << 16 | (uint64_t)ist << 32 |
+                     (0x8eull | dpl << 5) << 40 | (at >> 16 & 0xffff) << 48;
     idt[vector].hi = at >> 32;
 }
 
 void traps_load(void)
 {
-    struct { uint16_t limit; uint64_t base; } __attribute__((packed)) ptr = { sizeof(idt) - 1, (uint64_t)idt };
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) ptr = { sizeof(idt) - 1, (uint64_t)idt };
 
     asm volatile("lidt %0" : : "m"(ptr));
 }
@@ -76,7 +79,8 @@ void upcall(void)
 
 void events_init(void)
 {
-    check(!hvm_param_set(HVM_PARAM_CALLBACK_IRQ, (uint64_t)HVM_PARAM_CALLBACK_TYPE_VECTOR << 56 | UPCALL),
+    check(!hvm_param_set(HVM_PARAM_CALLBACK_IRQ,
+                         (uint64_t)HVM_PARAM_CALLBACK_TYPE_VECTOR << 56 | UPCALL),
           "callback vector");
 }
 
@@ -108,7 +112,7 @@ void trap(struct trap_frame *f)
     if (trap_hook) {
         return;
     }
-    print("FAIL unexpected trap %lu error %lx rip %lx rsp %lx cr2 %lx\nFAILURE\n", f->vector, f->error, f->rip,
-          f->rsp, trap_cr2);
+    print("FAIL unexpected trap %lu error %lx rip %lx rsp %lx cr2 %lx\nFAILURE\n", f->vector,
+          f->error, f->rip, f->rsp, trap_cr2);
     shutdown(SHUTDOWN_poweroff);
 }

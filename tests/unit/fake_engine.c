@@ -127,7 +127,8 @@ static unsigned e_mode(struct engine_vcpu *v)
     return v->mode;
 }
 
-static void e_paging(struct engine_vcpu *v, uint64_t *cr0, uint64_t *cr3, uint64_t *cr4, uint64_t *efer)
+static void e_paging(struct engine_vcpu *v, uint64_t *cr0, uint64_t *cr3, uint64_t *cr4,
+                     uint64_t *efer)
 {
     *cr0 = v->s.cr0;
     *cr3 = v->s.cr3;
@@ -179,12 +180,30 @@ static void e_stats(struct engine_vcpu *v, struct engine_stats *out)
 }
 
 const struct engine_ops engine_fake = {
-    .name = "fake", .create = e_create, .destroy = e_destroy, .host_cpuid = e_host_cpuid,
-    .vcpu_create = e_vcpu_create, .vcpu_destroy = e_vcpu_destroy, .get_state = e_get_state,
-    .set_state = e_set_state, .run = e_run, .error = e_error, .kick = e_kick, .irq_ready = e_irq_ready,
-    .want_irq_window = e_window, .inject_irq = e_inject_irq, .inject_nmi = e_inject_nmi,
-    .set_halted = e_set_halted, .cpl = e_cpl, .rip = e_rip, .mode = e_mode, .paging = e_paging,
-    .gva_read = e_gva_read, .gva_write = e_gva_write, .invalidate_gfns = e_invalidate, .stats = e_stats,
+    .name = "fake",
+    .create = e_create,
+    .destroy = e_destroy,
+    .host_cpuid = e_host_cpuid,
+    .vcpu_create = e_vcpu_create,
+    .vcpu_destroy = e_vcpu_destroy,
+    .get_state = e_get_state,
+    .set_state = e_set_state,
+    .run = e_run,
+    .error = e_error,
+    .kick = e_kick,
+    .irq_ready = e_irq_ready,
+    .want_irq_window = e_window,
+    .inject_irq = e_inject_irq,
+    .inject_nmi = e_inject_nmi,
+    .set_halted = e_set_halted,
+    .cpl = e_cpl,
+    .rip = e_rip,
+    .mode = e_mode,
+    .paging = e_paging,
+    .gva_read = e_gva_read,
+    .gva_write = e_gva_write,
+    .invalidate_gfns = e_invalidate,
+    .stats = e_stats,
 };
 
 static void must(bool ok)
@@ -207,7 +226,8 @@ void fake_domain_start(struct fake_domain *d, unsigned vcpus)
     m->ops = &engine_fake;
     m->domid = 7;
     m->nr_vcpus = vcpus;
-    m->state = mmap(NULL, sizeof(*m->state), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    m->state =
+        mmap(NULL, sizeof(*m->state), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     m->epoll = epoll_create1(0);
     pthread_mutex_init(&m->mem_lock, NULL);
     pthread_mutex_init(&m->ports_lock, NULL);
@@ -279,7 +299,8 @@ struct vcpu *fake_be(struct fake_domain *d, unsigned vcpu)
     return current;
 }
 
-int64_t fake_hypercall(struct vcpu *v, uint64_t op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
+int64_t fake_hypercall(struct vcpu *v, uint64_t op, uint64_t a1, uint64_t a2, uint64_t a3,
+                       uint64_t a4)
 {
     uint64_t gpr[16] = { 0 };
     bool wide = v->ev->mode == 64;

@@ -41,7 +41,8 @@ void fake_domain_stop(struct fake_domain *d);
 /* Makes the calling thread the vCPU's. */
 struct vcpu *fake_be(struct fake_domain *d, unsigned vcpu);
 /* A hypercall as the vCPU's guest code would make it; mode and cpl are the engine_vcpu's. */
-int64_t fake_hypercall(struct vcpu *v, uint64_t op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+int64_t fake_hypercall(struct vcpu *v, uint64_t op, uint64_t a1, uint64_t a2, uint64_t a3,
+                       uint64_t a4);
 /* Tells the domain about a port, as the core would. */
 void fake_port(struct fake_domain *d, uint32_t port, uint32_t kind, uint32_t vcpu, uint32_t virq);
 void *fake_ram(struct fake_domain *d, uint64_t gpa);

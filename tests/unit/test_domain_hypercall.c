@@ -61,7 +61,8 @@ static void *core_thread(void *arg)
     return NULL;
 }
 
-static int64_t with_core(struct answer *a, uint64_t op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
+static int64_t with_core(struct answer *a, uint64_t op, uint64_t a1, uint64_t a2, uint64_t a3,
+                         uint64_t a4)
 {
     pthread_t t;
     int64_t rc;
@@ -75,11 +76,15 @@ static int64_t with_core(struct answer *a, uint64_t op, uint64_t a1, uint64_t a2
 
 static void test_forwarded_with_updates(void **state)
 {
+    /* A kl_map with one run. */
     struct {
-        struct kl_map map;
+        struct kl_hdr h;
+        uint32_t nr, reserved;
         struct kl_run_map run;
-    } map = { { { KL_MAP, sizeof(map) }, 1, 0 }, { 5000, 2, 3, KL_MEM_RAM, ENGINE_GFN_RAM } };
-    struct kl_port port = { .h = { KL_PORT, sizeof(port) }, .port = 8, .kind = KL_PORT_IPI, .seq = 1u << 30 };
+    } map = { { KL_MAP, sizeof(map) }, 1, 0, { 5000, 2, 3, KL_MEM_RAM, ENGINE_GFN_RAM } };
+    struct kl_port port = {
+        .h = { KL_PORT, sizeof(port) }, .port = 8, .kind = KL_PORT_IPI, .seq = 1u << 30
+    };
     struct answer a = { .update = { &map, &port }, .ret = -ENOMEM };
 
     v->ev->s.cr3 = 0x1234000;
@@ -146,15 +151,21 @@ static void test_timers(void **state)
     assert_true(event_is_pending(d.m, 2));
     arg[0] = 1;
     arg[1] = VCPU_SSHOTTMR_future;
-    assert_int_equal(fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, 0x1000, 0), -ETIME);
-    assert_int_equal(fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 1, 0x1000, 0), -EINVAL);
+    assert_int_equal(
+        fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, 0x1000, 0), -ETIME);
+    assert_int_equal(
+        fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 1, 0x1000, 0),
+        -EINVAL);
     arg[0] = 999999;
-    assert_int_equal(fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_set_periodic_timer, 0, 0x1000, 0), -EINVAL);
+    assert_int_equal(
+        fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_set_periodic_timer, 0, 0x1000, 0), -EINVAL);
     arg[0] = 2000000;
-    assert_int_equal(fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_set_periodic_timer, 0, 0x1000, 0), 0);
+    assert_int_equal(
+        fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_set_periodic_timer, 0, 0x1000, 0), 0);
     time_run_timers(v, host_now());
     assert_true(time_next_deadline(v) <= host_now() + 2000000);
-    assert_int_equal(fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_stop_periodic_timer, 0, 0, 0), 0);
+    assert_int_equal(fake_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_stop_periodic_timer, 0, 0, 0),
+                     0);
     time_run_timers(v, host_now());
     assert_true(time_next_deadline(v) == NO_TIMER);
 }
@@ -279,7 +290,9 @@ static void test_multicall(void **state)
     struct multicall_entry *e = fake_ram(&d, 0x10000);
 
     for (int i = 0; i < 300; i++) {
-        e[i] = (struct multicall_entry){ .op = __HYPERVISOR_vcpu_op, .args = { VCPUOP_is_up, i % 3 }, .result = 99 };
+        e[i] = (struct multicall_entry){ .op = __HYPERVISOR_vcpu_op,
+                                         .args = { VCPUOP_is_up, i % 3 },
+                                         .result = 99 };
     }
     e[5] = (struct multicall_entry){ .op = __HYPERVISOR_multicall, .args = { 0x10000, 300 } };
     v->work = 0;
@@ -292,8 +305,9 @@ static void test_multicall(void **state)
     /* A list that runs out of memory before it ends. */
     e = fake_ram(&d, FAKE_RAM_PAGES * 4096 - 2 * sizeof(*e));
     e[0] = e[1] = (struct multicall_entry){ .op = __HYPERVISOR_set_timer_op };
-    assert_int_equal(fake_hypercall(v, __HYPERVISOR_multicall, FAKE_RAM_PAGES * 4096 - 2 * sizeof(*e),
-                                    0xffffffff, 0, 0), -EFAULT);
+    assert_int_equal(fake_hypercall(v, __HYPERVISOR_multicall,
+                                    FAKE_RAM_PAGES * 4096 - 2 * sizeof(*e), 0xffffffff, 0, 0),
+                     -EFAULT);
     assert_int_equal(fake_hypercall(v, __HYPERVISOR_multicall, 1ull << 62, 1, 0, 0), -EFAULT);
 }
 
@@ -322,9 +336,17 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_forwarded_with_updates), T(test_32bit_convention), T(test_privilege_and_stop), T(test_page),
-        T(test_timers), T(test_vcpu_op), T(test_initialise_32bit), T(test_areas), T(test_poll),
-        T(test_multicall), T(test_hvm_op),
+        T(test_forwarded_with_updates),
+        T(test_32bit_convention),
+        T(test_privilege_and_stop),
+        T(test_page),
+        T(test_timers),
+        T(test_vcpu_op),
+        T(test_initialise_32bit),
+        T(test_areas),
+        T(test_poll),
+        T(test_multicall),
+        T(test_hvm_op),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

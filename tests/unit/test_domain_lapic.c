@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The local APIC: priorities, interprocessor interrupts, the timer, both access modes, bad values. */
+/* The local APIC: priorities, interprocessor interrupts, the timer, both access modes,
+ * bad values. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

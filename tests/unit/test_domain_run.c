@@ -42,7 +42,9 @@ static struct kl_state *area;
 
 static int64_t call(struct engine_vcpu *ev, uint64_t op, uint64_t a1, uint64_t a2, uint64_t a3)
 {
-    uint64_t gpr[16] = { [ENGINE_RAX] = op, [ENGINE_RDI] = a1, [ENGINE_RSI] = a2, [ENGINE_RDX] = a3 };
+    uint64_t gpr[16] = {
+        [ENGINE_RAX] = op, [ENGINE_RDI] = a1, [ENGINE_RSI] = a2, [ENGINE_RDX] = a3
+    };
 
     hypercall(ev->e->env.opaque, ev->id, gpr);
     return (int64_t)gpr[ENGINE_RAX];
@@ -107,7 +109,8 @@ static void start(enum engine_exit (*script)(struct engine_vcpu *), unsigned vcp
 {
     fake_domain_start(&d, vcpus);
     munmap(d.m->state, sizeof(*d.m->state));
-    d.m->state = area = mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    d.m->state = area =
+        mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (unsigned i = 0; i < vcpus; i++) {
         d.m->vcpu[i].st = &area->vcpu[i];
@@ -211,7 +214,9 @@ static void set_param(uint32_t index, uint64_t value)
 static void set_port(uint32_t port, uint32_t kind, uint32_t virq)
 {
     static uint32_t seq = 1;
-    struct kl_port p = { .h = { KL_PORT, sizeof(p) }, .port = port, .kind = kind, .virq = virq, .seq = seq++ };
+    struct kl_port p = {
+        .h = { KL_PORT, sizeof(p) }, .port = port, .kind = kind, .virq = virq, .seq = seq++
+    };
 
     assert_int_equal(send(d.core_control, &p, sizeof(p), 0), sizeof(p));
 }
@@ -344,11 +349,14 @@ static void test_core_dies(void **state)
 
 static void test_nonsense_from_core(void **state)
 {
-    static const uint32_t ops[] = { 0, KL_SETUP, KL_MAP, KL_UNMAP, KL_PORT, KL_PARAM, KL_CPUID, KL_TRIGGER,
-                                    KL_VIRQ, KL_VCPU, KL_RET, 12345 };
+    static const uint32_t ops[] = { 0,        KL_SETUP,   KL_MAP,  KL_UNMAP, KL_PORT, KL_PARAM,
+                                    KL_CPUID, KL_TRIGGER, KL_VIRQ, KL_VCPU,  KL_RET,  12345 };
 
     for (unsigned i = 0; i < sizeof(ops) / sizeof(*ops); i++) {
-        struct { struct kl_hdr h; uint32_t body[2]; } bad = { { ops[i], sizeof(bad) }, { 0x7fffffff, 9 } };
+        struct {
+            struct kl_hdr h;
+            uint32_t body[2];
+        } bad = { { ops[i], sizeof(bad) }, { 0x7fffffff, 9 } };
 
         start(script_spin, 1);
         send(d.core_control, &bad, sizeof(bad), 0);

@@ -117,9 +117,12 @@ static void test_wallclock(void **state)
     uint64_t guest;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    guest = ((uint64_t)s->wc_sec_hi << 32 | s->wc_sec) * 1000000000ull + s->wc_nsec + time_guest(d.m, host_now());
+    guest = ((uint64_t)s->wc_sec_hi << 32 | s->wc_sec) * 1000000000ull + s->wc_nsec +
+            time_guest(d.m, host_now());
     assert_int_equal(s->wc_version & 1, 0);
-    assert_in_range(guest - ((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec) + 1000000, 0, 2000000);
+    assert_in_range(guest - ((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec) +
+                        1000000,
+                    0, 2000000);
     d.m->clock.wall_shift = 3600;
     time_publish_wallclock(d.m);
     guest = ((uint64_t)s->wc_sec_hi << 32 | s->wc_sec) + time_guest(d.m, host_now()) / 1000000000;
@@ -199,8 +202,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_follows_host), T(test_never_back), T(test_catches_up), T(test_wallclock), T(test_cpuid),
-        T(test_msrs),
+        T(test_follows_host), T(test_never_back), T(test_catches_up),
+        T(test_wallclock),    T(test_cpuid),      T(test_msrs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
