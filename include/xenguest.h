@@ -204,6 +204,39 @@ struct xc_dom_image {
     unsigned int max_vcpus;
 };
 
+/*
+ * What depends on the kind of guest. xc_dom_parse_image() chooses; hooks that a kind does not need
+ * are NULL. The order is Xen 4.17's ABI.
+ */
+struct xc_dom_arch {
+    int (*alloc_magic_pages)(struct xc_dom_image *dom);
+
+    int (*alloc_pgtables)(struct xc_dom_image *dom);
+    int (*alloc_p2m_list)(struct xc_dom_image *dom);
+    int (*setup_pgtables)(struct xc_dom_image *dom);
+
+#undef start_info
+    int (*start_info)(struct xc_dom_image *dom);
+    int (*shared_info)(struct xc_dom_image *dom, void *shared_info);
+    int (*vcpu)(struct xc_dom_image *dom);
+    int (*bootearly)(struct xc_dom_image *dom);
+    int (*bootlate)(struct xc_dom_image *dom);
+
+    int (*meminit)(struct xc_dom_image *dom);
+
+    const char *guest_type;
+    const char *native_protocol;
+    int page_shift;
+    int sizeof_pfn;
+    int p2m_base_supported;
+    int arch_private_size;
+
+    struct xc_dom_arch *next;
+};
+
+#define XC_DOM_PAGE_SHIFT(dom) ((dom)->arch_hooks->page_shift)
+#define XC_DOM_PAGE_SIZE(dom)  (1LL << (dom)->arch_hooks->page_shift)
+
 /* ---- building --------------------------------------------------------------------------- */
 
 /* features: "name|!name" of PV features, or NULL. NULL without memory. */

@@ -16,9 +16,6 @@ struct elf_dom_parms {
     size_t size;
 };
 
-/* What PVH guests are called in Xen's capabilities. */
-#define DOM_GUEST_TYPE "hvm-3.0-x86_32"
-
 /* dom_core.c: reports a failure; -1 for the caller to return. err is an enum xc_error_code. */
 int dom_fail(struct xc_dom_image *dom, int err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -26,12 +23,12 @@ int dom_fail(struct xc_dom_image *dom, int err, const char *fmt, ...)
 /* dom_files.c: copies a module into guest memory, unpacked if it is to be; part of building. */
 int dom_build_module(struct xc_dom_image *dom, unsigned int index);
 
-/* dom_hvm.c: the steps of a build that depend on the container. */
-int dom_hvm_meminit(struct xc_dom_image *dom);
+/* dom_hvm.c: PVH guests, as far as xc_dom_arch covers them; and what comes between its hooks. */
+extern struct xc_dom_arch dom_hvm_arch;
 int dom_hvm_load_acpi(struct xc_dom_image *dom);
-int dom_hvm_alloc_special_pages(struct xc_dom_image *dom);
 int dom_hvm_alloc_start_info(struct xc_dom_image *dom);
-int dom_hvm_start_info(struct xc_dom_image *dom);
-int dom_hvm_vcpu(struct xc_dom_image *dom);
+
+/* dom_hvm_memory.c: populates the guest's memory. */
+int dom_hvm_meminit(struct xc_dom_image *dom);
 
 #endif

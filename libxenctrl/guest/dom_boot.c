@@ -17,8 +17,8 @@ static void print_kernel(struct xc_dom_image *dom, const struct kernel_image *k)
     xc_dom_printf(dom->xch, "ELF: GUEST_OS=\"%s\" GUEST_VERSION=\"%s\" PHYS32_ENTRY=0x%llx",
                   k->guest_os, k->guest_version,
                   (unsigned long long)k->value[KN_PHYS32_ENTRY]);
-    xc_dom_printf(dom->xch, "%s: 0x%llx -> 0x%llx", DOM_GUEST_TYPE, (unsigned long long)k->start,
-                  (unsigned long long)k->end);
+    xc_dom_printf(dom->xch, "%s: 0x%llx -> 0x%llx", dom->guest_type,
+                  (unsigned long long)k->start, (unsigned long long)k->end);
 }
 
 /* Replaces the kernel's bytes by what is packed in them, if it is. */
@@ -71,7 +71,7 @@ int xc_dom_parse_image(struct xc_dom_image *dom)
     parms->bytes = dom->kernel_blob;
     parms->size = dom->kernel_size;
     dom->parms = parms;
-    dom->guest_type = DOM_GUEST_TYPE;
+    dom->guest_type = dom_hvm_arch.guest_type;
     dom->kernel_seg.vstart = parms->image.start;
     dom->kernel_seg.vend = parms->image.end;
     print_kernel(dom, &parms->image);
@@ -80,8 +80,13 @@ int xc_dom_parse_image(struct xc_dom_image *dom)
 
 int xc_dom_set_arch_hooks(struct xc_dom_image *dom)
 {
-    /* There is one architecture; what depends on the container asks for that. */
-    return dom->guest_type ? 0 : -1;
+    if (!dom->guest_type || strcmp(dom->guest_type, dom_hvm_arch.guest_type)) {
+        errno = EINVAL;
+        return dom_fail(dom, XC_INVALID_KERNEL, "there is no builder for guests of type %s",
+                        dom->guest_type ? dom->guest_type : "(none)");
+    }
+    dom->arch_hooks = &dom_hvm_arch;
+    return 0;
 }
 
 int xc_dom_compat_check(struct xc_dom_image *dom)
@@ -121,6 +126,16 @@ static int load_kernel(struct xc_dom_image *dom)
     return 0;
 }
 
+/* Everything from here on depends on what kind of kernel it is. */
+static int needs_parsing(struct xc_dom_image *dom)
+{
+    if (dom->parms && dom->arch_hooks) {
+        return 0;
+    }
+    errno = EINVAL;
+    return dom_fail(dom, XC_INTERNAL_ERROR, "the kernel has not been parsed");
+}
+
 /* ---- memory ----------------------------------------------------------------------------- */
 
 int xc_dom_mem_init(struct xc_dom_image *dom, unsigned int mem_mb)
@@ -134,7 +149,7 @@ int xc_dom_mem_init(struct xc_dom_image *dom, unsigned int mem_mb)
 int xc_dom_boot_mem_init(struct xc_dom_image *dom)
 {
     xc_dom_printf(dom->xch, "%s: called", __func__);
-    return dom_hvm_meminit(dom);
+    return needs_parsing(dom) ? -1 : dom->arch_hooks->meminit(dom);
 }
 
 /* ---- building and starting -------------------------------------------------------------- */
@@ -142,12 +157,8 @@ int xc_dom_boot_mem_init(struct xc_dom_image *dom)
 int xc_dom_build_image(struct xc_dom_image *dom)
 {
     xc_dom_printf(dom->xch, "%s: called", __func__);
-    if (!dom->parms) {
-        errno = EINVAL;
-        return dom_fail(dom, XC_INTERNAL_ERROR, "the kernel has not been parsed");
-    }
-    if (load_kernel(dom) || dom_hvm_load_acpi(dom) || dom_hvm_alloc_special_pages(dom) ||
-        dom_hvm_alloc_start_info(dom)) {
+    if (needs_parsing(dom) || load_kernel(dom) || dom_hvm_load_acpi(dom) ||
+        dom->arch_hooks->alloc_magic_pages(dom) || dom_hvm_alloc_start_info(dom)) {
         return -1;
     }
     xc_dom_printf(dom->xch, "%-20s: virt_alloc_end : 0x%llx", __func__,
@@ -165,9 +176,12 @@ int xc_dom_boot_image(struct xc_dom_image *dom)
     int rc;
 
     xc_dom_printf(dom->xch, "%s: called", __func__);
-    rc = dom_hvm_start_info(dom);
+    if (needs_parsing(dom)) {
+        return -1;
+    }
+    rc = dom->arch_hooks->start_info(dom);
     if (!rc) {
-        rc = dom_hvm_vcpu(dom);
+        rc = dom->arch_hooks->vcpu(dom);
     }
     xc_dom_log_memory_footprint(dom);
     return rc;

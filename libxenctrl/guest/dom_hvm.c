@@ -74,7 +74,7 @@ static int make_ident_pt(struct xc_dom_image *dom)
                      (uint64_t)SPECIAL_GFN(SPECIAL_IDENT_PT) << XC_PAGE_SHIFT);
 }
 
-int dom_hvm_alloc_special_pages(struct xc_dom_image *dom)
+static int alloc_special_pages(struct xc_dom_image *dom)
 {
     xen_pfn_t gfns[SPECIAL_COUNT];
 
@@ -233,7 +233,7 @@ static void put_modules(const struct xc_dom_image *dom, const struct start_layou
     }
 }
 
-int dom_hvm_start_info(struct xc_dom_image *dom)
+static int start_info(struct xc_dom_image *dom)
 {
     struct start_layout l = start_layout(dom);
     uint64_t base = dom->start_info_seg.vstart;
@@ -331,7 +331,7 @@ static int get_header(struct xc_dom_image *dom, HVM_SAVE_TYPE(HEADER) *header)
     return ret;
 }
 
-int dom_hvm_vcpu(struct xc_dom_image *dom)
+static int first_vcpu(struct xc_dom_image *dom)
 {
     struct start_image image = { 0 };
 
@@ -353,3 +353,14 @@ int dom_hvm_vcpu(struct xc_dom_image *dom)
     }
     return 0;
 }
+
+struct xc_dom_arch dom_hvm_arch = {
+    .alloc_magic_pages = alloc_special_pages,
+    .start_info = start_info,
+    .vcpu = first_vcpu,
+    .meminit = dom_hvm_meminit,
+    .guest_type = "hvm-3.0-x86_32",
+    .native_protocol = "x86_32-abi",
+    .page_shift = XC_PAGE_SHIFT,
+    .sizeof_pfn = sizeof(uint32_t),
+};
