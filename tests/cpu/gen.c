@@ -603,8 +603,8 @@ bool gen_sequential(const struct form *f)
     return !f->redundant && !f->system && !(may_be_undefined(f->mnemonic) & ~af);
 }
 
-/* A branch ends the sequence: what it would jump into is anybody's guess. Short ones go on, into the
- * INT3s behind. */
+/* A branch ends the sequence: what it would jump into is anybody's guess. Short ones go on, into
+ * the INT3s behind. */
 static bool append_branch(uint8_t *b, const ZydisDecodedInstruction *i, struct cpu_case *c)
 {
     if (i->raw.imm[0].is_relative && i->raw.imm[0].size == 8)
@@ -615,7 +615,7 @@ static bool append_branch(uint8_t *b, const ZydisDecodedInstruction *i, struct c
     return true;
 }
 
-/* Bytes of one instruction at c->code + c->len: plain prefixes, and addresses that are registers. */
+/* One instruction at c->code + c->len: plain prefixes, and addresses that are registers. */
 static bool append(struct rng *r, const struct form *f, const ZydisDecoder *d, struct cpu_case *c)
 {
     uint8_t b[16] = { 0 };

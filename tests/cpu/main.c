@@ -12,13 +12,22 @@
 #define BATCH 512
 #define SHOWN_PER_FORM 1
 
+#if defined(__SANITIZE_ADDRESS__)
+#define KR_ASAN 1
+#endif
+#ifdef KR_ASAN
+#define DEFAULT_RUNS 20000         /* the child's forks are slow */
+#else
+#define DEFAULT_RUNS 100000
+#endif
+
 static struct options {
     uint64_t runs, seed;
     const char *mnemonic;          /* only forms of this one */
     const char *hex;               /* only these bytes */
     bool compat, verbose, list;
     unsigned show;                 /* failures to print in full */
-} opt = { .runs = 100000, .seed = 1, .show = 40 };
+} opt = { .runs = DEFAULT_RUNS, .seed = 1, .show = 40 };
 
 static struct totals { uint64_t run, failed, hung, not_run, no_case; } total;
 static uint8_t *pool;
@@ -97,7 +106,7 @@ static void check_absent(const struct cpu_case *c)
 /* AddressSanitizer's shadow is mapped in the native child and not in the guest. */
 static bool in_shadow(uint64_t va)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(KR_ASAN)
+#ifdef KR_ASAN
     return va >= 0x7fff8000 && va < 0x10007fff8000;
 #else
     (void)va;
@@ -256,7 +265,9 @@ static void run_forms(struct rng *r, const struct choice *ch)
 /* One sequence for every four single instructions, in both modes by turns. */
 static void run_sequences(struct rng *r, const struct choice *ch)
 {
-    uint32_t *of[2] = { calloc(ch->nr_run + 1, sizeof(**of)), calloc(ch->nr_run + 1, sizeof(**of)) };
+    uint32_t *of[2] = {
+        calloc(ch->nr_run + 1, sizeof(**of)), calloc(ch->nr_run + 1, sizeof(**of)),
+    };
     size_t nr_of[2] = { 0, 0 };
     unsigned nr = 0;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Floating point under control registers that user code cannot set, where cpudiff cannot go: #NM and
- * #UD by CR0.EM, CR0.TS, CR0.MP and CR4.OSFXSR, #XM or #UD by CR4.OSXMMEXCPT, #MF, and the real-mode
- * formats of the x87 environment. Real-mode code; every vector leads to a HLT of its own.
+ * Floating point under control registers that user code cannot set, where cpudiff cannot go: #NM
+ * and #UD by CR0.EM, CR0.TS, CR0.MP and CR4.OSFXSR, #XM or #UD by CR4.OSXMMEXCPT, #MF, and the
+ * real-mode formats of the x87 environment. Real-mode code; every vector leads to a HLT of its own.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -252,7 +252,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_allowed), cmocka_unit_test(emulation), cmocka_unit_test(task_switched),
-        cmocka_unit_test(no_osfxsr), cmocka_unit_test(simd_exception), cmocka_unit_test(x87_exception),
+        cmocka_unit_test(no_osfxsr), cmocka_unit_test(simd_exception),
+        cmocka_unit_test(x87_exception),
         cmocka_unit_test(real_environment), cmocka_unit_test(save_and_restore),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
