@@ -233,6 +233,8 @@ void p2m_flush(struct domain *d)
         }
     }
     d->batch_nr = 0;
+    free(d->batch);    /* large, and mostly idle once the domain is built */
+    d->batch = NULL;
     domproc_send(d, d->batch_op, &m, len, NULL, 0);
 }
 

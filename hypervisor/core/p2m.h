@@ -40,7 +40,7 @@ int  p2m_init(struct domain *d);                 /* 0 or -ENOMEM */
 void p2m_free(struct domain *d);
 
 struct p2m_entry p2m_lookup(const struct domain *d, uint64_t gfn);
-/* The first frame from gfn on that may have something, for walks over all; max_gfn_plus1 at the end. */
+/* The first frame from gfn on that may have something, to walk over all; max_gfn_plus1: no more. */
 uint64_t p2m_next(const struct domain *d, uint64_t gfn);
 /* How many frames from gfn on continue the same run, at most max. */
 uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max);
