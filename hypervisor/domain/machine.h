@@ -103,12 +103,12 @@ struct vcpu {
     uint64_t fifo_control;              /* gpa of the control block, or NO_ADDR */
     uint32_t fifo_tail[EVTCHN_FIFO_MAX_QUEUES];
 
-    /* Machine's run_lock. */
-    bool parked, hold;
+    bool parked;                        /* under the machine's run_lock */
 
     /* Own thread only. */
     enum vcpu_block block;
     bool kicked;                        /* since it blocked */
+    bool hold;                          /* park at the next turn, KL_STOP or not */
     bool nmi_pending, window;
     bool rewind;                        /* the hypercall was cut short: execute it again */
     uint64_t singleshot, periodic_next, poll_deadline;  /* host monotonic ns */
@@ -120,7 +120,7 @@ struct vcpu {
     uint64_t runstate_since;            /* host monotonic ns */
     uint64_t runstate_time[4];
     uint64_t cpu_sampled, wall_running; /* for the runnable share of "running" */
-    uint64_t hypercalls;
+    uint64_t hypercalls;                /* answered here, not yet told */
     char debug[120];                    /* the debug console's line so far */
     size_t debug_len;
 };

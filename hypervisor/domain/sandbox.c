@@ -3,6 +3,7 @@
 #include "hypervisor/domain/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <linux/capability.h>
 #include <seccomp.h>
@@ -18,8 +19,10 @@
 int sandbox_early(int keep)
 {
     struct rlimit files, none = { 0, 0 };
+    int null = open("/dev/null", O_RDWR);
 
-    if (close_range((unsigned)keep + 1, ~0u, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+        close_range((unsigned)keep + 1, ~0u, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
         getrlimit(RLIMIT_NOFILE, &files) < 0) {
         return -1;
     }

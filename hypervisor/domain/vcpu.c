@@ -91,6 +91,18 @@ static void account(struct vcpu *v, uint64_t now)
     memcpy(v->st->time, v->runstate_time, sizeof(v->st->time));
 }
 
+/* Counters that the core and its users may look at. */
+static void tell_stats(struct vcpu *v)
+{
+    struct engine_stats stats = { 0 };
+
+    v->m->ops->stats(v->ev, &stats);
+    v->st->insns = stats.insns;
+    v->st->exits = stats.exits;
+    __atomic_add_fetch(&v->m->state->hypercalls_local, v->hypercalls, __ATOMIC_RELAXED);
+    v->hypercalls = 0;
+}
+
 void vcpu_runstate_set(struct vcpu *v, unsigned runstate)
 {
     static const uint32_t shown[] = { KL_RS_RUNNING, KL_RS_RUNNABLE, KL_RS_BLOCKED, KL_RS_OFFLINE };
@@ -261,15 +273,12 @@ static void take_requests(struct vcpu *v)
 static void save(struct vcpu *v)
 {
     struct engine_state s;
-    struct engine_stats stats = { 0 };
 
     v->m->ops->get_state(v->ev, &s);
     state_to_hw(&s, &v->st->cpu, host_tsc());
     lapic_save(v, &v->st->lapic, &v->st->lapic_regs);
     msr_save(v, &v->st->mtrr, s.pat);
-    v->m->ops->stats(v->ev, &stats);
-    v->st->insns = stats.insns;
-    v->st->exits = stats.exits;
+    tell_stats(v);
     v->st->upcall_vector = atomic_load(&v->upcall_vector);
     control_debug_flush(v);
 }
@@ -431,7 +440,7 @@ bool vcpu_needs_turn(struct vcpu *v)
     bool from_lapic;
 
     return atomic_load_explicit(&v->work, memory_order_relaxed) || v->block != VCPU_AWAKE ||
-           v->nmi_pending || pending_vector(v, &from_lapic) >= 0;
+           v->nmi_pending || (!v->window && pending_vector(v, &from_lapic) >= 0);
 }
 
 /* Whether what the vCPU waits for has come. */
@@ -586,6 +595,7 @@ static void turn(struct vcpu *v)
     time_refresh(v, now);
     if (now - v->runstate_since > ACCOUNT_EVERY) {
         account(v, now);
+        tell_stats(v);
     }
     if (atomic_load(&v->work)) {
         return;         /* a timer's event, say; others' kicks are heard only from 0 to 1 */
