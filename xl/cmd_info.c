@@ -11,16 +11,20 @@
 
 #include <xenhypfs.h>
 
+/* What is to be printed: all fields, or the one that the user asked for. */
+struct wanted { const char *only; bool found; };
+
 /* Prints `name : value`, or only the value when the user asked for this field. */
-static void field(const char *only, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void field(const char *only, const char *name, const char *fmt, ...)
+static void field(struct wanted *w, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void field(struct wanted *w, const char *name, const char *fmt, ...)
 {
     va_list ap;
 
-    if (only && strcmp(only, name)) {
+    if (w->only && strcmp(w->only, name)) {
         return;
     }
-    if (!only) {
+    w->found = true;
+    if (!w->only) {
         printf("%-23s: ", name);
     }
     va_start(ap, fmt);
@@ -29,19 +33,19 @@ static void field(const char *only, const char *name, const char *fmt, ...)
     putchar('\n');
 }
 
-static void info_host(const char *only)
+static void info_host(struct wanted *w)
 {
     struct utsname u;
 
     if (!uname(&u)) {
-        field(only, "host", "%s", u.nodename);
-        field(only, "release", "%s", u.release);
-        field(only, "version", "%s", u.version);
-        field(only, "machine", "%s", u.machine);
+        field(w, "host", "%s", u.nodename);
+        field(w, "release", "%s", u.release);
+        field(w, "version", "%s", u.version);
+        field(w, "machine", "%s", u.machine);
     }
 }
 
-static void info_physical(struct xl *xl, const char *only, unsigned page_size)
+static void info_physical(struct xl *xl, struct wanted *w, unsigned page_size)
 {
     libxl_physinfo p;
     libxl_bitmap cpus;
@@ -53,28 +57,28 @@ static void info_physical(struct xl *xl, const char *only, unsigned page_size)
         xl_error("the core does not say what the host has");
         goto out;
     }
-    field(only, "nr_cpus", "%u", p.nr_cpus);
-    field(only, "max_cpu_id", "%u", p.max_cpu_id);
-    field(only, "nr_nodes", "%u", p.nr_nodes);
-    field(only, "cores_per_socket", "%u", p.cores_per_socket);
-    field(only, "threads_per_core", "%u", p.threads_per_core);
-    field(only, "cpu_mhz", "%u.%03u", p.cpu_khz / 1000, p.cpu_khz % 1000);
-    field(only, "hw_caps", "%08x:%08x:%08x:%08x:%08x:%08x:%08x:%08x", p.hw_cap[0], p.hw_cap[1], p.hw_cap[2],
+    field(w, "nr_cpus", "%u", p.nr_cpus);
+    field(w, "max_cpu_id", "%u", p.max_cpu_id);
+    field(w, "nr_nodes", "%u", p.nr_nodes);
+    field(w, "cores_per_socket", "%u", p.cores_per_socket);
+    field(w, "threads_per_core", "%u", p.threads_per_core);
+    field(w, "cpu_mhz", "%u.%03u", p.cpu_khz / 1000, p.cpu_khz % 1000);
+    field(w, "hw_caps", "%08x:%08x:%08x:%08x:%08x:%08x:%08x:%08x", p.hw_cap[0], p.hw_cap[1], p.hw_cap[2],
           p.hw_cap[3], p.hw_cap[4], p.hw_cap[5], p.hw_cap[6], p.hw_cap[7]);
-    field(only, "virt_caps", "%s%s%s%s%s%s%s", p.cap_pv ? "pv " : "", p.cap_hvm ? "hvm " : "",
+    field(w, "virt_caps", "%s%s%s%s%s%s%s", p.cap_pv ? "pv " : "", p.cap_hvm ? "hvm " : "",
           p.cap_hvm && p.cap_hvm_directio ? "hvm_directio " : "", p.cap_hap ? "hap " : "",
           p.cap_shadow ? "shadow " : "", p.cap_gnttab_v1 ? "gnttab-v1 " : "", p.cap_gnttab_v2 ? "gnttab-v2" : "");
-    field(only, "total_memory", "%lu", (unsigned long)p.total_pages / per_mib);
-    field(only, "free_memory", "%lu", (unsigned long)(p.free_pages - p.outstanding_pages) / per_mib);
-    field(only, "sharing_freed_memory", "%lu", (unsigned long)p.sharing_freed_pages / per_mib);
-    field(only, "sharing_used_memory", "%lu", (unsigned long)p.sharing_used_frames / per_mib);
-    field(only, "outstanding_claims", "%lu", (unsigned long)p.outstanding_pages / per_mib);
+    field(w, "total_memory", "%lu", (unsigned long)p.total_pages / per_mib);
+    field(w, "free_memory", "%lu", (unsigned long)(p.free_pages - p.outstanding_pages) / per_mib);
+    field(w, "sharing_freed_memory", "%lu", (unsigned long)p.sharing_freed_pages / per_mib);
+    field(w, "sharing_used_memory", "%lu", (unsigned long)p.sharing_used_frames / per_mib);
+    field(w, "outstanding_claims", "%lu", (unsigned long)p.outstanding_pages / per_mib);
     libxl_bitmap_init(&cpus);
     if (!libxl_get_freecpus(xl->ctx, &cpus)) {
         unpooled = (unsigned)libxl_bitmap_count_set(&cpus);
     }
     libxl_bitmap_dispose(&cpus);
-    field(only, "free_cpus", "%u", unpooled);
+    field(w, "free_cpus", "%u", unpooled);
 out:
     libxl_physinfo_dispose(&p);
 }
@@ -108,30 +112,30 @@ static void info_topology(struct xl *xl)
     libxl_numainfo_list_free(n, n ? nr : 0);
 }
 
-static void info_version(struct xl *xl, const char *only, const libxl_version_info *v)
+static void info_version(struct xl *xl, struct wanted *w, const libxl_version_info *v)
 {
     libxl_scheduler sched;
 
-    field(only, "xen_major", "%d", v->xen_version_major);
-    field(only, "xen_minor", "%d", v->xen_version_minor);
-    field(only, "xen_extra", "%s", v->xen_version_extra);
-    field(only, "xen_version", "%d.%d%s", v->xen_version_major, v->xen_version_minor, v->xen_version_extra);
-    field(only, "xen_caps", "%s", v->capabilities);
+    field(w, "xen_major", "%d", v->xen_version_major);
+    field(w, "xen_minor", "%d", v->xen_version_minor);
+    field(w, "xen_extra", "%s", v->xen_version_extra);
+    field(w, "xen_version", "%d.%d%s", v->xen_version_major, v->xen_version_minor, v->xen_version_extra);
+    field(w, "xen_caps", "%s", v->capabilities);
     sched = (libxl_scheduler)libxl_get_scheduler(xl->ctx);
-    field(only, "xen_scheduler", "%s", (int)sched < 0 ? "?" : libxl_scheduler_to_string(sched));
-    field(only, "xen_pagesize", "%d", v->pagesize);
-    field(only, "platform_params", "virt_start=0x%lx", (unsigned long)v->virt_start);
-    field(only, "xen_changeset", "%s", v->changeset);
-    field(only, "xen_commandline", "%s", v->commandline);
-    field(only, "cc_compiler", "%s", v->compiler);
-    field(only, "cc_compile_by", "%s", v->compile_by);
-    field(only, "cc_compile_domain", "%s", v->compile_domain);
-    field(only, "cc_compile_date", "%s", v->compile_date);
-    field(only, "build_id", "%s", v->build_id);
+    field(w, "xen_scheduler", "%s", (int)sched < 0 ? "?" : libxl_scheduler_to_string(sched));
+    field(w, "xen_pagesize", "%d", v->pagesize);
+    field(w, "platform_params", "virt_start=0x%lx", (unsigned long)v->virt_start);
+    field(w, "xen_changeset", "%s", v->changeset);
+    field(w, "xen_commandline", "%s", v->commandline);
+    field(w, "cc_compiler", "%s", v->compiler);
+    field(w, "cc_compile_by", "%s", v->compile_by);
+    field(w, "cc_compile_domain", "%s", v->compile_domain);
+    field(w, "cc_compile_date", "%s", v->compile_date);
+    field(w, "build_id", "%s", v->build_id);
 }
 
 /* Only a Krypton core has these; on another hypervisor the lines are absent. */
-static void info_krypton(struct xl *xl, const char *only)
+static void info_krypton(struct xl *xl, struct wanted *w)
 {
     static const struct { const char *name, *path; } rows[] = {
         { "engine", "/krypton/engine" }, { "kvm", "/krypton/kvm" },
@@ -142,7 +146,7 @@ static void info_krypton(struct xl *xl, const char *only)
         char *value = xenhypfs_read(h, rows[i].path);
 
         if (value) {
-            field(only, rows[i].name, "%s", value);
+            field(w, rows[i].name, "%s", value);
         }
         free(value);
     }
@@ -154,7 +158,7 @@ static void info_krypton(struct xl *xl, const char *only)
 int main_info(struct xl *xl, int argc, char **argv)
 {
     const libxl_version_info *v;
-    const char *only = NULL;
+    struct wanted all = { NULL, false }, *w = &all;
     bool numa = false;
     int c;
 
@@ -162,9 +166,7 @@ int main_info(struct xl *xl, int argc, char **argv)
         numa |= c == 'n';
     }
     xl_operands(xl, argc, 0, 1);
-    if (optind < argc) {
-        only = argv[optind];
-    }
+    w->only = optind < argc ? argv[optind] : NULL;
     if (xl_ctx_open(xl)) {
         return 1;
     }
@@ -173,15 +175,18 @@ int main_info(struct xl *xl, int argc, char **argv)
         xl_error("the core does not say its version");
         return 1;
     }
-    info_host(only);
-    info_physical(xl, only, (unsigned)v->pagesize);
-    if (numa && !only) {
+    info_host(w);
+    info_physical(xl, w, (unsigned)v->pagesize);
+    if (numa && !w->only) {
         info_topology(xl);
     }
-    info_version(xl, only, v);
-    info_krypton(xl, only);
-    field(only, "xend_config_format", "4");
-    return 0;
+    info_version(xl, w, v);
+    info_krypton(xl, w);
+    field(w, "xend_config_format", "4");
+    if (!w->found) {
+        xl_error("there is no field '%s'; `xl info` shows them", w->only);
+    }
+    return w->found ? 0 : 1;
 }
 
 int main_dmesg(struct xl *xl, int argc, char **argv)

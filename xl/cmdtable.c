@@ -5,6 +5,7 @@
  */
 #include "xl/xl.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -145,14 +146,16 @@ static void print_option(FILE *f, const struct xl_opt *o)
     if (o->arg) {
         snprintf(left + n, sizeof(left) - (size_t)n, " %s", o->arg);
     }
-    fprintf(f, "  %-24s %s\n", left, o->help);
+    fprintf(f, "  %-24s", left);
+    fprintf(f, strlen(left) > 24 ? "\n%27s%s\n" : "%1s%s\n", "", o->help);
 }
 
 void xl_print_usage(FILE *f, const struct xl_cmd *cmd)
 {
     static const struct xl_opt help = { 'h', "help", NULL, "print this" };
 
-    fprintf(f, "usage: xl %s [options]%s%s\n%s.\n\n", cmd->name, *cmd->args ? " " : "", cmd->args, cmd->summary);
+    fprintf(f, "usage: xl %s [options]%s%s\n%c%s.\n\n", cmd->name, *cmd->args ? " " : "", cmd->args,
+            toupper((unsigned char)cmd->summary[0]), cmd->summary + 1);
     for (const struct xl_opt *o = cmd->opts; o->c || o->name; o++) {
         print_option(f, o);
     }
