@@ -135,9 +135,12 @@ char *lx_type_to_json(libxl_ctx *ctx, const struct lx_type *t, const void *p)
 
     if (!hand)
         return NULL;
+    yajl_gen_config(hand, yajl_gen_validate_utf8, 1); /* else it could not be read again */
     s = lx_type_gen_json(t, hand, p);
     if (s == yajl_gen_status_ok)
         out = lx_json_finish(hand);
+    else if (s == yajl_gen_invalid_string)
+        LX_LOGX(ctx, ERROR, -1, LX_NO_DOMID, "%s contains text that is not UTF-8", t->name);
     else
         LX_LOGX(ctx, ERROR, -1, LX_NO_DOMID, "%s cannot be written as JSON (yajl status %d)",
                 t->name, s);

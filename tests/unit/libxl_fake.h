@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A host below libxl, in memory: a hypervisor with domains (libxl_fake_xc.c) and a xenstore with
- * transactions, permissions and watches (libxl_fake_xs.c). Every call that could fail on a real host
- * is counted, and the Nth can be made to fail.
+ * transactions, permissions and watches (libxl_fake_xs.c). Every call that could fail on a real
+ * host is counted, and the Nth can be made to fail.
  */
 #ifndef TESTS_LIBXL_FAKE_H
 #define TESTS_LIBXL_FAKE_H

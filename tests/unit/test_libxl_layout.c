@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Our types against those of Debian's libxen-dev: size of each, offset of each field, each constant. */
+/* Our types against those of Debian's libxen-dev: size of each, offset of each field, each
+ * constant. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

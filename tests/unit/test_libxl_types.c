@@ -347,6 +347,17 @@ static void test_unknown_key(void **state)
     libxl_domain_config_dispose(&config);
 }
 
+static void test_not_utf8(void **state)
+{
+    libxl_domain_config config;
+
+    libxl_domain_config_init(&config);
+    config.b_info.cmdline = strdup("caf\xe9");
+    assert_null(libxl_domain_config_to_json(&ctx, &config));
+    assert_non_null(strstr(last_log, "not UTF-8"));
+    libxl_domain_config_dispose(&config);
+}
+
 static void test_deprecated(void **state)
 {
     libxl_domain_build_info b;
@@ -401,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_bad_json),
         cmocka_unit_test(test_deep_json),
         cmocka_unit_test(test_unknown_key),
+        cmocka_unit_test(test_not_utf8),
         cmocka_unit_test(test_deprecated),
         cmocka_unit_test(test_captured_config),
     };
