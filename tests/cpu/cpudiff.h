@@ -91,6 +91,7 @@ struct form {
     bool system;                   /* privileged, far, string: not for sequences */
     uint64_t sig;                  /* what decoding must give for a case of this form */
     uint32_t runs, skipped, failed;
+    const char *why;               /* the last candidate was left out for this reason */
 };
 
 struct form_list { struct form *f; size_t nr; };

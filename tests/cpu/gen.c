@@ -336,6 +336,10 @@ static bool patch_operand(struct rng *r, struct cpu_case *c, const ZydisDecodedI
         c->patch_off = bytes;
         patch(c, selector(r), 2);
         return true;
+    case ZYDIS_MNEMONIC_LAR: case ZYDIS_MNEMONIC_LSL: case ZYDIS_MNEMONIC_VERR:
+    case ZYDIS_MNEMONIC_VERW:
+        patch(c, selector(r), 2);
+        return true;
     case ZYDIS_MNEMONIC_JMP: case ZYDIS_MNEMONIC_CALL: case ZYDIS_MNEMONIC_RET:
         patch(c, code_target(r), bytes);
         if (far)
@@ -412,6 +416,12 @@ static void adjust(struct rng *r, struct cpu_case *c, const ZydisDecodedInstruct
             c->in.gpr[g] = (c->in.gpr[g] & ~0xffffull) | selector(r);
         }
         c->step = false;           /* MOV SS holds the trap off for one instruction */
+    }
+    if (i->meta.isa_set == ZYDIS_ISA_SET_I286PROTECTED && i->raw.modrm.mod == 3) {
+        const ZydisDecodedOperand *o = &ops[i->operand_count_visible - 1];
+        int g = gpr_of(o->reg.value);
+        if (g >= 0)                /* LAR, LSL, VERR, VERW */
+            c->in.gpr[g] = (c->in.gpr[g] & ~0xffffull) | selector(r);
     }
     if (i->mnemonic == ZYDIS_MNEMONIC_POP && ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
         ZydisRegisterGetClass(ops[0].reg.value) == ZYDIS_REGCLASS_SEGMENT)
@@ -550,7 +560,7 @@ bool gen_case(struct rng *r, uint32_t form, struct cpu_case *c)
 {
     static ZydisDecoder dec[2];
     static bool ready;
-    const struct form *f = &forms.f[form];
+    struct form *f = &forms.f[form];
     ZydisDecodedInstruction i;
     ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
@@ -568,8 +578,10 @@ bool gen_case(struct rng *r, uint32_t form, struct cpu_case *c)
             form_sig(&i, ops) != f->sig || i.opcode != f->opcode)
             continue;
         make_imm(r, c, &i);
-        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec[f->compat], c->code, 15, &i, ops)) ||
-            excluded_insn(&i, ops))
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec[f->compat], c->code, 15, &i, ops)))
+            continue;
+        f->why = excluded_insn(&i, ops);
+        if (f->why)
             continue;
         gen_state(r, c);
         return finish(r, c, &dec[f->compat]);

@@ -68,7 +68,6 @@ enum offer isa_offer(ZydisISASet isa, bool host)
 
 #define LEAVES   "leaves CPL 3 or the process: a system call on the host"
 #define VALUE    "its result is the machine's, not the operands'"
-#define TABLES   "its result depends on the host's descriptor tables"
 #define EMULATED "the host's kernel emulates it (UMIP)"
 #define HYPER    "a hypercall on one side, #UD on the other"
 #define SEPARATE "the encoding is another instruction on CPUs without the feature"
@@ -81,8 +80,7 @@ static const struct { ZydisMnemonic m; const char *why; } exclusions[] = {
     NOT(RDTSCP, VALUE), NOT(CPUID, VALUE), NOT(RDRAND, VALUE), NOT(RDSEED, VALUE),
     NOT(RDPMC, VALUE), NOT(RDPID, VALUE), NOT(XGETBV, VALUE), NOT(SGDT, EMULATED),
     NOT(SIDT, EMULATED), NOT(SLDT, EMULATED), NOT(STR, EMULATED), NOT(SMSW, EMULATED),
-    NOT(LAR, TABLES), NOT(LSL, TABLES), NOT(VERR, TABLES), NOT(VERW, TABLES), NOT(VMCALL, HYPER),
-    NOT(VMMCALL, HYPER), NOT(TZCNT, SEPARATE), NOT(LZCNT, SEPARATE), NOT(PREFETCHWT1, SEPARATE),
+    NOT(VMCALL, HYPER),  NOT(VMMCALL, HYPER), NOT(PREFETCHWT1, SEPARATE),
     NOT(INT1, "the host's kernel takes it for a hardware breakpoint"),
 };
 
@@ -110,6 +108,9 @@ const char *excluded(ZydisMnemonic m)
     for (size_t i = 0; i < sizeof(as_amd) / sizeof(as_amd[0]) && !host_is_amd(); i++)
         if (as_amd[i] == m)
             return "CPUs differ, and the soft one follows AMD's";
+    if ((m == ZYDIS_MNEMONIC_TZCNT && isa_offer(ZYDIS_ISA_SET_BMI1, false) != OFFER_YES) ||
+        (m == ZYDIS_MNEMONIC_LZCNT && isa_offer(ZYDIS_ISA_SET_LZCNT, false) != OFFER_YES))
+        return SEPARATE;
     for (size_t i = 0; i < sizeof(exclusions) / sizeof(exclusions[0]); i++)
         if (exclusions[i].m == m)
             return exclusions[i].why;

@@ -323,8 +323,9 @@ static void summary(double took, const struct choice *ch)
         if (f->skipped && !f->runs) {
             never++;
             if (opt.verbose)
-                printf("no case made: %s map %u opcode %02x\n",
-                       ZydisMnemonicGetString(f->mnemonic), f->map, f->opcode);
+                printf("no case: %s map %u opcode %02x: %s\n",
+                       ZydisMnemonicGetString(f->mnemonic), f->map, f->opcode,
+                       f->why ? f->why : "no encoding found by chance");
         }
     }
     printf("cpudiff: seed %llu: %llu cases of %zu forms (%zu absent ones checked): %llu differ in "
