@@ -24,8 +24,10 @@ struct xs_handle *lx_xs(struct lx_gc *gc)
     lx_lock(ctx);
     if (!ctx->xsh) {
         ctx->xsh = xs_open(0);
-        if (!ctx->xsh)
+        if (!ctx->xsh && !ctx->xs_missed) {
             LX_LOGE(ERROR, "cannot reach xenstore (is xenstored running?)");
+            ctx->xs_missed = true;
+        }
     }
     lx_unlock(ctx);
     return ctx->xsh;

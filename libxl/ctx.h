@@ -31,6 +31,7 @@ struct libxl__ctx {
     xentoollog_logger xc_lg; /* what libxenctrl and libxenguest log to; see ctx.c */
     xc_interface *xch;
     struct xs_handle *xsh; /* opened when first needed: lx_xs() */
+    bool xs_missed;        /* it could not be, and that was said */
     pthread_mutex_t lock;
 
     /* events that nobody has fetched, and who wants to be called instead */
@@ -76,7 +77,7 @@ struct libxl__ctx {
 void lx_lock(libxl_ctx *ctx);
 void lx_unlock(libxl_ctx *ctx);
 
-/* The store, or NULL with a line in the log. */
+/* The store, or NULL; the first time with a line in the log. */
 struct xs_handle *lx_xs(struct lx_gc *gc);
 
 #endif
