@@ -43,8 +43,9 @@ kr_build() {
         cat "$top/autoreconf.log" >&2; die "autoreconf failed"; }
     rm -f "$top/autoreconf.log"
     mkdir -p "$dir"
-    [ -f "$dir/config.status" ] || (cd "$dir" && "$top/configure" -q "$@")
-    make -s -C "$dir" -j"$(nproc)"
+    [ -f "$dir/config.status" ] || (cd "$dir" && "$top/configure" -q "$@" >configure.log 2>&1) || { tail -n 5 "$dir/configure.log" >&2; die "configure failed"; }
+    say "building in $dir (messages in make.log there)"
+    make -C "$dir" -j"$(nproc)" >"$dir/make.log" 2>&1 || { grep -E -A6 'error|\*\*\*' "$dir/make.log" | head -n 60 >&2; die "the build failed"; }
 }
 
 # kr_debs DIR PACKAGE...: unpacks Debian's packages below DIR without installing them.
