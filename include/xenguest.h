@@ -336,7 +336,7 @@ void xc_dom_unmap_all(struct xc_dom_image *dom);
 
 /* ---- what the kernel says --------------------------------------------------------------- */
 
-/* Notes: VIRT_BASE, entry point, HYPERCALL_PAGE, GUEST_OS (NULL: none), and feature nr. */
+/* Notes: VIRT_BASE, entry point, HYPERCALL_PAGE, GUEST_OS ("" if there is none), feature nr. */
 uint64_t xc_dom_virt_base(struct xc_dom_image *dom);
 uint64_t xc_dom_virt_entry(struct xc_dom_image *dom);
 uint64_t xc_dom_virt_hypercall(struct xc_dom_image *dom);

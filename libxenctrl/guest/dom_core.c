@@ -280,7 +280,7 @@ uint64_t xc_dom_virt_hypercall(struct xc_dom_image *dom)
 
 char *xc_dom_guest_os(struct xc_dom_image *dom)
 {
-    return dom->parms && dom->parms->image.guest_os[0] ? dom->parms->image.guest_os : NULL;
+    return dom->parms ? dom->parms->image.guest_os : NULL;
 }
 
 /* SUPPORTED_FEATURES says it in bits; kernels before it have names, which PV alone needed. */

@@ -92,6 +92,10 @@ static int alloc_special_pages(struct xc_dom_image *dom)
     }
     dom->xenstore_pfn = SPECIAL_GFN(SPECIAL_XENSTORE);
     dom->console_pfn = SPECIAL_GFN(SPECIAL_CONSOLE);
+    if (set_param(dom, HVM_PARAM_STORE_EVTCHN, dom->xenstore_evtchn) ||
+        set_param(dom, HVM_PARAM_CONSOLE_EVTCHN, dom->console_evtchn)) {
+        return -1;
+    }
     return make_ident_pt(dom);
 }
 

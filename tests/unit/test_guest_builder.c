@@ -72,6 +72,8 @@ static void set_layout(struct build *b)
     dom->claim_enabled = 1;
     dom->console_domid = 3;
     dom->xenstore_domid = 4;
+    dom->console_evtchn = 11;
+    dom->xenstore_evtchn = 12;
     dom->mmio_start = MMIO_START;
     dom->mmio_size = 4 * GB - MMIO_START;
     dom->lowmem_end = b->mem < MMIO_START ? b->mem : MMIO_START;
@@ -199,6 +201,8 @@ static void check_special(void)
 
     assert_int_equal(fake.params[HVM_PARAM_STORE_PFN], 0xfeffc);
     assert_int_equal(fake.params[HVM_PARAM_CONSOLE_PFN], 0xfefff);
+    assert_int_equal(fake.params[HVM_PARAM_CONSOLE_EVTCHN], 11);
+    assert_int_equal(fake.params[HVM_PARAM_STORE_EVTCHN], 12);
     assert_int_equal(fake.params[HVM_PARAM_IDENT_PT], 0xfeffe000);
     fake_read(0xfeffe000, pt, sizeof(pt));
     assert_int_equal(pt[0], 0xe7);
