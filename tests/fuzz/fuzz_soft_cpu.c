@@ -70,12 +70,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             s.gpr[i] = reg(data[3 + i]);
     s.cr4 |= (data[1] & 4 ? 1u << 20 : 0) | (data[1] & 8 ? 1u << 21 : 0) | 1u << 16;
     s.rflags |= (data[1] & 16 ? 1u << 8 : 0) | (data[1] & 32 ? 1u << 18 : 0) | (data[1] & 64 ? 3u << 12 : 0) | 0x200;
-    len = size - 19 < 4096 ? size - 19 : 4096;
+    len = size - 19 < 512 ? size - 19 : 512;
     put_code(m, CODE_AT, data + 19, len);
     if (engine_soft.set_state(m->v[0], &s))
         abort();
     for (unsigned i = 0; i < 4; i++) {
-        enum engine_exit x = engine_soft.run(m->v[0], 3000);
+        enum engine_exit x = engine_soft.run(m->v[0], 400);
         if (x == ENGINE_EXIT_ERROR && strstr(engine_soft.error(m->v[0]), "past its end"))
             abort();
         if (x == ENGINE_EXIT_ERROR || x == ENGINE_EXIT_SHUTDOWN)
