@@ -93,6 +93,7 @@ static const int sanitizer[] = {
     SCMP_SYS(readlink),
     SCMP_SYS(getrusage),
     SCMP_SYS(prctl),
+    SCMP_SYS(ioctl),
 #endif
     SCMP_SYS(exit),
 };

@@ -36,7 +36,12 @@ __thread struct vcpu *current;
 #define INSNS_PER_US    100u
 
 #define ACCOUNT_EVERY 10000000u /* ns: how old the core's view of a busy vCPU's time may be */
+/* Instrumented handlers make no tail calls: their stack grows for as long as a slice lasts. */
+#ifdef __SANITIZE_ADDRESS__
+#define VCPU_STACK      (256u << 20)
+#else
 #define VCPU_STACK      (512u << 10)
+#endif
 
 /* Attention. */
 
