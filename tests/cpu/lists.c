@@ -80,7 +80,7 @@ static const struct { ZydisMnemonic m; const char *why; } exclusions[] = {
     NOT(RDTSCP, VALUE), NOT(CPUID, VALUE), NOT(RDRAND, VALUE), NOT(RDSEED, VALUE),
     NOT(RDPMC, VALUE), NOT(RDPID, VALUE), NOT(XGETBV, VALUE), NOT(SGDT, EMULATED),
     NOT(SIDT, EMULATED), NOT(SLDT, EMULATED), NOT(STR, EMULATED), NOT(SMSW, EMULATED),
-    NOT(VMCALL, HYPER),  NOT(VMMCALL, HYPER), NOT(PREFETCHWT1, SEPARATE),
+    NOT(VMCALL, HYPER), NOT(VMMCALL, HYPER), NOT(PREFETCHWT1, SEPARATE),
     NOT(INT1, "the host's kernel takes it for a hardware breakpoint"),
 };
 
