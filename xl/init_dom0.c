@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen-init-dom0: writes what tools expect to find in the store about the host itself, as domain 0.
- * May run again at any time; what is there already and is not fixed stays as it is.
+ * xen-init-dom0: tells of the host itself what tools expect to find about a domain: nodes in the store, and
+ * a stored configuration for `xl list -l`. May run again at any time; what is there already and is not fixed
+ * stays as it is.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -10,7 +11,9 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
+#include <libxl.h>
 #include <xenstore.h>
+#include <xentoollog.h>
 
 #define HOME "/local/domain/0"
 
@@ -52,6 +55,49 @@ static bool write_node(struct xs_handle *h, const struct node *n)
     return value && xs_write(h, XBT_NULL, n->path, value, (unsigned)strlen(value));
 }
 
+/* 0 or a libxl error. */
+static int keep_config(libxl_ctx *ctx)
+{
+    libxl_domain_config dc;
+    uint8_t *old = NULL;
+    int rc, len = 0;
+    char *json;
+
+    rc = libxl_userdata_retrieve(ctx, 0, "libxl-json", &old, &len);
+    free(old);
+    if (rc || len > 0) {
+        return rc;
+    }
+    libxl_domain_config_init(&dc);
+    dc.c_info.type = LIBXL_DOMAIN_TYPE_PV;
+    dc.c_info.name = strdup("Domain-0");
+    libxl_domain_build_info_init_type(&dc.b_info, dc.c_info.type);
+    json = libxl_domain_config_to_json(ctx, &dc);
+    rc = json ? libxl_userdata_store(ctx, 0, "libxl-json", (uint8_t *)json, (int)strlen(json) + 1) : ERROR_NOMEM;
+    free(json);
+    libxl_domain_config_dispose(&dc);
+    return rc;
+}
+
+static int store_config(void)
+{
+    xentoollog_logger_stdiostream *logger = xtl_createlogger_stdiostream(stderr, XTL_ERROR, 0);
+    libxl_ctx *ctx = NULL;
+    int rc = ERROR_NOMEM;
+
+    if (logger && !(rc = libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, (xentoollog_logger *)logger))) {
+        rc = keep_config(ctx);
+    }
+    libxl_ctx_free(ctx);
+    if (logger) {
+        xtl_logger_destroy((xentoollog_logger *)logger);
+    }
+    if (rc) {
+        fprintf(stderr, "xen-init-dom0: cannot keep domain 0's configuration (error %d)\n", rc);
+    }
+    return rc ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct xs_handle *h;
@@ -73,5 +119,5 @@ int main(int argc, char **argv)
             status = 1;
         }
     xs_close(h);
-    return status;
+    return status ? status : store_config();
 }
