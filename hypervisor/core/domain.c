@@ -518,6 +518,10 @@ static bool free_ram_some(struct domain *d)
         return true;
     }
     d->p2m.ram_top -= n;
+    /* What a backend still maps stays readable, the guest's last words on the console among it. */
+    if (gnt_pins_ram(d, d->p2m.ram_top, n)) {
+        return !d->p2m.ram_top;
+    }
     return fallocate(d->ram_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                      (off_t)(d->p2m.ram_top * PAGE), (off_t)(n * PAGE)) < 0 || !d->p2m.ram_top;
 }

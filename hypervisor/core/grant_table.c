@@ -35,6 +35,22 @@ void gnt_free(struct domain *d)
     memset(gt, 0, sizeof(*gt));
 }
 
+bool gnt_pins_ram(const struct domain *d, uint64_t page, uint64_t nr)
+{
+    const struct grant_table *gt = &d->gt;
+
+    for (uint32_t b = 0; gt->pinned && gt->active && b < GNT_MAX_BUCKETS; b++) {
+        const struct active_grant *a = gt->active[b];
+
+        for (uint32_t i = 0; a && i < GNT_BUCKET; i++) {
+            if (a[i].pins_r + a[i].pins_w && !a[i].where.share && a[i].where.page - page < nr) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 uint32_t gnt_nr_entries(const struct grant_table *gt)
 {
     return gt->nr_frames * (gt->version == 2 ? GNT_V2_PER_FRAME : GNT_V1_PER_FRAME);

@@ -82,6 +82,9 @@ struct gnt_map {
 int  gnt_init(struct domain *d, uint32_t max_frames, uint32_t max_version);   /* 0 or -ENOMEM */
 void gnt_free(struct domain *d);
 
+/* Whether somebody maps a granted page among these pages of the domain's RAM. */
+bool gnt_pins_ram(const struct domain *d, uint64_t page, uint64_t nr);
+
 /* How many entries the table has now. */
 uint32_t gnt_nr_entries(const struct grant_table *gt);
 /* Makes the table at least `frames` long. 0 or -EINVAL / -ENOMEM. */

@@ -36,7 +36,7 @@ class Console:
         except OSError:
             data = b""
         if not data:
-            raise EOFError("the console has ended")
+            raise EOFError("the console has ended; last: %r" % self.seen[-300:])
         self.seen += data
         for out in (self.echo, self.log):
             if out:

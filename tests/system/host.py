@@ -60,21 +60,29 @@ class Host:
             raise AssertionError("processes left behind: %s" % left)
 
     def processes(self, name=None):
-        """Processes of this host, found by their environment."""
+        """Processes of this host, found by their environment; that of a domain process cannot be read,
+        so it is found by its parent."""
         mine = ("KRYPTON_RUNDIR=%s" % self.env["KRYPTON_RUNDIR"]).encode()
-        found = []
+        found, parents = [], {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
+                with open("/proc/%s/stat" % pid) as f:
+                    state, parents[pid] = f.read().rpartition(")")[2].split()[:2]
                 with open("/proc/%s/environ" % pid, "rb") as f:
-                    if mine not in f.read().split(b"\0"):
-                        continue
-                with open("/proc/%s/cmdline" % pid, "rb") as f:
-                    cmd = f.read().replace(b"\0", b" ").decode()
+                    if mine in f.read().split(b"\0") and state != "Z" and int(pid) != os.getpid():
+                        found.append(pid)
             except OSError:
                 continue
-            if int(pid) != os.getpid() and cmd and (name is None or name in cmd):
-                found.append(pid)
-        return found
+        found += [pid for pid, parent in parents.items() if parent in found and pid not in found]
+        return [pid for pid in found if self.command(pid) and (name is None or name in self.command(pid))]
+
+    @staticmethod
+    def command(pid):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as f:
+                return f.read().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
 
     def service_pid(self, name):
         with open(os.path.join(self.env["KRYPTON_RUNDIR"], name + ".pid")) as f:
