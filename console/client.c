@@ -159,6 +159,17 @@ static bool trustworthy(struct xs_handle *xs, const char *path, unsigned domid)
     return ok;
 }
 
+/* A domain that is still being built is in the store already, but not introduced to it. */
+static bool domain_in_store(struct xs_handle *xs, unsigned domid)
+{
+    char path[32], *value;
+
+    snprintf(path, sizeof(path), "/local/domain/%u", domid);
+    value = xs_read(xs, XBT_NULL, path, NULL);
+    free(value);
+    return value != NULL;
+}
+
 /* The value of the tty node, as soon as there is one. */
 static char *wait_tty(struct xs_handle *xs, const char *path, unsigned domid)
 {
@@ -173,7 +184,7 @@ static char *wait_tty(struct xs_handle *xs, const char *path, unsigned domid)
             break;
         free(tty);
         tty = NULL;
-        if (!xs_is_domain_introduced(xs, domid)) {
+        if (!domain_in_store(xs, domid)) {
             errno = ESRCH;
             break;
         }
