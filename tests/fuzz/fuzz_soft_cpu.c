@@ -35,7 +35,8 @@ static struct engine_state start(struct machine *m, unsigned mode)
     default:
         s = state32(CODE_AT);
         for (unsigned i = 0; i < 8; i++)    /* 4 MiB pages, two entries per 8 bytes */
-            put64(m, PML4_AT + i * 8, (((uint64_t)(2 * i + 1) << 22 | 0x87) << 32) | (uint64_t)(2 * i) << 22 | 0x87);
+            put64(m, PML4_AT + i * 8,
+                  (((uint64_t)(2 * i + 1) << 22 | 0x87) << 32) | (uint64_t)(2 * i) << 22 | 0x87);
         s.cr0 |= 0x80010000;
         s.cr3 = PML4_AT;
         s.cr4 = 0x690;
@@ -47,7 +48,8 @@ static struct engine_state start(struct machine *m, unsigned mode)
 static uint64_t reg(uint8_t b)
 {
     static const uint64_t places[16] = {
-        0, 1, CODE_AT, CODE_AT + 0xff8, DATA_AT, DATA_AT + 0xffc, GDT_AT, IDT_AT, TSS_AT, PT_AT, PML4_AT,
+        0, 1, CODE_AT, CODE_AT + 0xff8, DATA_AT, DATA_AT + 0xffc, GDT_AT, IDT_AT, TSS_AT, PT_AT,
+        PML4_AT,
         RAM_SIZE - 4, 0xf00000, 0x7fffffffffff, 0xffff800000000000, 0xffffffff,
     };
 
@@ -69,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (i != ENGINE_RSP || data[1] & 2)
             s.gpr[i] = reg(data[3 + i]);
     s.cr4 |= (data[1] & 4 ? 1u << 20 : 0) | (data[1] & 8 ? 1u << 21 : 0) | 1u << 16;
-    s.rflags |= (data[1] & 16 ? 1u << 8 : 0) | (data[1] & 32 ? 1u << 18 : 0) | (data[1] & 64 ? 3u << 12 : 0) | 0x200;
+    s.rflags |= (data[1] & 16 ? 1u << 8 : 0) | (data[1] & 32 ? 1u << 18 : 0) | (data[1] & 64
+        ? 3u << 12 : 0) | 0x200;
     len = size - 19 < 512 ? size - 19 : 512;
     put_code(m, CODE_AT, data + 19, len);
     if (engine_soft.set_state(m->v[0], &s))

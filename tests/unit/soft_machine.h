@@ -102,7 +102,8 @@ static enum engine_verdict m_out(void *o, unsigned vcpu, uint16_t port, unsigned
     return ENGINE_CONTINUE;
 }
 
-static enum engine_verdict m_mmio_read(void *o, unsigned vcpu, uint64_t gpa, unsigned size, uint64_t *val)
+static enum engine_verdict m_mmio_read(void *o, unsigned vcpu, uint64_t gpa, unsigned size,
+                                       uint64_t *val)
 {
     struct machine *m = o;
 
@@ -112,7 +113,8 @@ static enum engine_verdict m_mmio_read(void *o, unsigned vcpu, uint64_t gpa, uns
     return ENGINE_CONTINUE;
 }
 
-static enum engine_verdict m_mmio_write(void *o, unsigned vcpu, uint64_t gpa, unsigned size, uint64_t val)
+static enum engine_verdict m_mmio_write(void *o, unsigned vcpu, uint64_t gpa, unsigned size,
+                                        uint64_t val)
 {
     struct machine *m = o;
 
@@ -123,7 +125,8 @@ static enum engine_verdict m_mmio_write(void *o, unsigned vcpu, uint64_t gpa, un
 }
 
 static uint64_t m_read_cr8(void *o, unsigned vcpu) { return 7; }
-static enum engine_verdict m_write_cr8(void *o, unsigned vcpu, uint64_t val) { return ENGINE_CONTINUE; }
+static enum engine_verdict m_write_cr8(void *o, unsigned vcpu,
+                                       uint64_t val) { return ENGINE_CONTINUE; }
 
 static inline void put64(struct machine *m, uint64_t at, uint64_t x) { memcpy(m->ram + at, &x, 8); }
 static inline uint64_t get64(struct machine *m, uint64_t at)
@@ -138,11 +141,13 @@ static inline void put_code(struct machine *m, uint64_t at, const void *code, si
 {
     memcpy(m->ram + at, code, len);
 }
-#define CODE(m, at, ...) put_code(m, at, (const uint8_t[]){ __VA_ARGS__ }, sizeof((uint8_t[]){ __VA_ARGS__ }))
+#define CODE(m, at, ...) \
+    put_code(m, at, (const uint8_t[]){ __VA_ARGS__ }, sizeof((uint8_t[]){ __VA_ARGS__ }))
 #define VMCALL 0x0f, 0x01, 0xc1
 
 /* 16-byte interrupt gate for long mode. */
-static inline void put_gate(struct machine *m, unsigned vector, uint64_t off, unsigned ist, unsigned dpl)
+static inline void put_gate(struct machine *m, unsigned vector, uint64_t off, unsigned ist,
+                            unsigned dpl)
 {
     put64(m, IDT_AT + vector * 16, (off & 0xffff) | SEL_CODE64 << 16 | (uint64_t)ist << 32 |
           (0x8e00ull | dpl << 13) << 32 | (off >> 16 & 0xffff) << 48);
@@ -181,16 +186,20 @@ static inline struct machine *machine_new(unsigned nr_vcpus)
     struct machine *m = calloc(1, sizeof(*m));
 
     /* With unreadable room on both sides: an access outside RAM shows. */
-    m->ram = mmap(NULL, RAM_SIZE + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    m->ram = mmap(NULL, RAM_SIZE + 2 * GUARD, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_true(m->ram != MAP_FAILED);
     m->ram += GUARD;
     assert_int_equal(mprotect(m->ram, RAM_SIZE, PROT_READ | PROT_WRITE), 0);
     memset(m->types, ENGINE_GFN_RAM, sizeof(m->types));
     m->types[0xf00] = ENGINE_GFN_NONE;      /* MMIO at 15 MiB */
     m->env = (struct engine_env){
-        .opaque = m, .nr_vcpus = nr_vcpus, .ram = m->ram, .gpa_limit = RAM_SIZE, .gfn_type = m->types,
-        .cpuid = m_cpuid, .hypercall = m_hypercall, .rdmsr = m_rdmsr, .wrmsr = m_wrmsr, .pio_in = m_in,
-        .pio_out = m_out, .mmio_read = m_mmio_read, .mmio_write = m_mmio_write, .read_cr8 = m_read_cr8,
+        .opaque = m, .nr_vcpus = nr_vcpus, .ram = m->ram, .gpa_limit = RAM_SIZE, .gfn_type =
+            m->types,
+        .cpuid = m_cpuid, .hypercall = m_hypercall, .rdmsr = m_rdmsr, .wrmsr = m_wrmsr, .pio_in =
+            m_in,
+        .pio_out = m_out, .mmio_read = m_mmio_read, .mmio_write = m_mmio_write, .read_cr8 =
+            m_read_cr8,
         .write_cr8 = m_write_cr8,
     };
     m->hypercall_verdict = ENGINE_STOP;

@@ -18,7 +18,8 @@ static void test_long_loop(void **state)
     struct engine_state s = state64(CODE_AT, 0);
 
     /* mov ecx,1000; xor eax,eax; 1: add rax,rcx; dec ecx; jnz 1b; vmcall */
-    CODE(m, CODE_AT, 0xb9, 0xe8, 3, 0, 0, 0x31, 0xc0, 0x48, 0x01, 0xc8, 0xff, 0xc9, 0x75, 0xf9, VMCALL);
+    CODE(m, CODE_AT, 0xb9, 0xe8, 3, 0, 0, 0x31, 0xc0, 0x48, 0x01, 0xc8, 0xff, 0xc9, 0x75, 0xf9,
+         VMCALL);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
     assert_int_equal(m->last_hypercall, 500500);
     assert_int_equal(s.gpr[ENGINE_RAX], 0x1234);
@@ -30,7 +31,8 @@ static void test_call_ret(void **state)
     struct machine *m = *state;
     struct engine_state s = state64(CODE_AT, 0);
 
-    /* call +0x1000 (next page); lea rbx,[rax+rax*2+5]; vmcall   f: mov eax,7; push rax; pop rcx; ret */
+    /* call +0x1000 (next page); lea rbx,[rax+rax*2+5]; vmcall   f: mov eax,7; push rax; pop rcx;
+     * ret */
     CODE(m, CODE_AT, 0xe8, 0xfb, 0x0f, 0, 0, 0x48, 0x8d, 0x5c, 0x40, 5, VMCALL);
     CODE(m, CODE_AT + 0x1000, 0xb8, 7, 0, 0, 0, 0x50, 0x59, 0xc3);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
@@ -62,7 +64,8 @@ static void test_real_to_protected_to_long(void **state)
         0x66, 0xea, 0x00, 0x01, 0x03, 0x00, SEL_CODE32, 0, /* jmp 0x18:0x30100 */
     };
     static const uint8_t prot[] = {
-        0x66, 0xb8, SEL_DATA, 0, 0x8e, 0xd8, 0x8e, 0xd0, 0x8e, 0xc0, /* mov ax,0x10; mov ds/ss/es,ax */
+        /* mov ax,0x10; mov ds/ss/es,ax */
+        0x66, 0xb8, SEL_DATA, 0, 0x8e, 0xd8, 0x8e, 0xd0, 0x8e, 0xc0,
         0xb8, 0xa0, 0x06, 0, 0, 0x0f, 0x22, 0xe0,       /* mov eax,0x6a0; mov cr4,eax */
         0xb8, 0x00, 0x40, 0, 0, 0x0f, 0x22, 0xd8,       /* mov eax,PML4; mov cr3,eax */
         0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32,             /* mov ecx,EFER; rdmsr */
@@ -255,7 +258,8 @@ static void test_exceptions(void **state)
     f = expect_vector(m, &s, 0x80);
     assert_int_equal(get64(m, f), CODE_AT + 2);
 
-    put_gate(m, 0x81, HANDLER_AT, 0, 0);                /* int 0x81 through a DPL 0 gate from ring 3 */
+    /* int 0x81 through a DPL 0 gate from ring 3 */
+    put_gate(m, 0x81, HANDLER_AT, 0, 0);
     CODE(m, UCODE_AT, 0xcd, 0x81);
     s = state64(UCODE_AT, 3);
     f = expect_vector(m, &s, 13);
@@ -315,7 +319,8 @@ static void test_syscall_sysret(void **state)
     s.lstar = CODE_AT;
     s.sfmask = 0x200;
     s.rflags |= 0x200;
-    /* user: mov eax,9; syscall; mov ebx,1; syscall     kernel: cmp ebx,1; je 1f; sysretq; 1: vmcall */
+    /* user: mov eax,9; syscall; mov ebx,1; syscall     kernel: cmp ebx,1; je 1f; sysretq; 1:
+     * vmcall */
     CODE(m, UCODE_AT, 0xb8, 9, 0, 0, 0, 0x0f, 0x05, 0xbb, 1, 0, 0, 0, 0x0f, 0x05);
     CODE(m, CODE_AT, 0x83, 0xfb, 1, 0x74, 3, 0x48, 0x0f, 0x07, VMCALL);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
@@ -332,7 +337,8 @@ static void test_iret_to_user_and_compat(void **state)
     struct engine_state s = state64(CODE_AT, 0);
 
     /* push a frame for 32-bit user code, iretq; there: mov eax,esp; vmcall */
-    CODE(m, CODE_AT, 0x6a, SEL_UDATA | 3, 0x68, 0, 0, 1, 0, 0x6a, 2, 0x6a, SEL_UCODE32 | 3, 0x68, 0, 0, 4, 0,
+    CODE(m, CODE_AT, 0x6a, SEL_UDATA | 3, 0x68, 0, 0, 1, 0, 0x6a, 2, 0x6a, SEL_UCODE32 | 3, 0x68, 0,
+         0, 4, 0,
          0x48, 0xcf);
     CODE(m, UCODE_AT, 0x89, 0xe0, 0x40, VMCALL);        /* 0x40: inc eax in 32-bit code */
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
@@ -409,12 +415,14 @@ static void test_self_modifying(void **state)
     struct machine *m = *state;
     struct engine_state s = state64(CODE_AT, 0);
 
-    /* mov byte [rip+1],0x2a: overwrites the immediate of the very next instruction; mov eax,1; vmcall */
+    /* mov byte [rip+1],0x2a: overwrites the immediate of the very next instruction; mov eax,1;
+     * vmcall */
     CODE(m, CODE_AT, 0xc6, 0x05, 1, 0, 0, 0, 0x2a, 0xb8, 1, 0, 0, 0, VMCALL);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
     assert_int_equal(m->last_hypercall, 0x2a);
     /* A loop that increments its own immediate: mov eax,0; inc byte [rip-8]; dec ecx; jnz loop */
-    CODE(m, CODE_AT, 0xb9, 10, 0, 0, 0, 0xb8, 0, 0, 0, 0, 0xfe, 0x05, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xc9,
+    CODE(m, CODE_AT, 0xb9, 10, 0, 0, 0, 0xb8, 0, 0, 0, 0, 0xfe, 0x05, 0xf6, 0xff, 0xff, 0xff, 0xff,
+         0xc9,
          0x75, 0xf1, VMCALL);
     s = state64(CODE_AT, 0);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
@@ -450,7 +458,8 @@ static void test_remap(void **state)
     CODE(m, 0x41000, 0xff, 0xc3, 0xc3);                 /* inc ebx; ret */
     CODE(m, 0x42000, 0x83, 0xc3, 0x10, 0xc3);           /* add ebx,16; ret */
     CODE(m, CODE_AT, 0xe8, 0xfb, 0x0f, 0x01, 0,
-         0x48, 0xc7, 0x04, 0x25, 0x08, 0x72, 0, 0, 0x07, 0x20, 0x04, 0, /* mov qword [PT+0x208],0x42007 */
+         /* mov qword [PT+0x208],0x42007 */
+         0x48, 0xc7, 0x04, 0x25, 0x08, 0x72, 0, 0, 0x07, 0x20, 0x04, 0,
          0x0f, 0x01, 0x3c, 0x25, 0, 0x10, 4, 0,
          0xe8, 0xe2, 0x0f, 0x01, 0, 0x89, 0xd8, VMCALL);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
@@ -493,7 +502,8 @@ static void test_rep_movs_stos(void **state)
     struct machine *m = *state;
     struct engine_state s = state64(CODE_AT, 0);
 
-    CODE(m, CODE_AT, 0xf3, 0xaa, 0x48, 0x89, 0xd6, 0x48, 0x89, 0xdf, 0x48, 0x89, 0xe9, 0xf3, 0x48, 0xa5, VMCALL);
+    CODE(m, CODE_AT, 0xf3, 0xaa, 0x48, 0x89, 0xd6, 0x48, 0x89, 0xdf, 0x48, 0x89, 0xe9, 0xf3, 0x48,
+         0xa5, VMCALL);
     s.gpr[ENGINE_RAX] = 0x5c;
     s.gpr[ENGINE_RDI] = s.gpr[ENGINE_RDX] = 0x100123;
     s.gpr[ENGINE_RCX] = 10000;
@@ -530,7 +540,8 @@ static void test_scas_cmps(void **state)
     memcpy(m->ram + DATA_AT, "hello world", 12);
     memcpy(m->ram + DATA_AT + 0x100, "hello there", 12);
     /* repne scasb; mov rbx,rcx; mov rdi,rdx; mov ecx,20; repe cmpsb; vmcall */
-    CODE(m, CODE_AT, 0xf2, 0xae, 0x48, 0x89, 0xcb, 0x48, 0x89, 0xd7, 0xb9, 20, 0, 0, 0, 0xf3, 0xa6, VMCALL);
+    CODE(m, CODE_AT, 0xf2, 0xae, 0x48, 0x89, 0xcb, 0x48, 0x89, 0xd7, 0xb9, 20, 0, 0, 0, 0xf3, 0xa6,
+         VMCALL);
     s.gpr[ENGINE_RCX] = 100;
     s.gpr[ENGINE_RDI] = DATA_AT;
     s.gpr[ENGINE_RDX] = DATA_AT;
@@ -565,7 +576,8 @@ static void test_mmio(void **state)
     struct engine_state s = state64(CODE_AT, 0);
 
     /* mov eax,[0xf00010]; add [0xf00020],rax; vmcall */
-    CODE(m, CODE_AT, 0x8b, 0x04, 0x25, 0x10, 0, 0xf0, 0, 0x48, 0x01, 0x04, 0x25, 0x20, 0, 0xf0, 0, VMCALL);
+    CODE(m, CODE_AT, 0x8b, 0x04, 0x25, 0x10, 0, 0xf0, 0, 0x48, 0x01, 0x04, 0x25, 0x20, 0, 0xf0, 0,
+         VMCALL);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
     assert_int_equal(m->last_hypercall, 0x55667788);
     assert_int_equal(m->mmio_gpa, 0xf00020);
@@ -600,7 +612,8 @@ static void test_smp_atomics(void **state)
     pthread_t t[2];
 
     /* 1: lock inc qword [DATA]; lock add qword [DATA+0xffc] (page-crossing),1; loop 1b; vmcall */
-    CODE(m, CODE_AT, 0xf0, 0x48, 0xff, 0x04, 0x25, 0, 0, 5, 0, 0xf0, 0x48, 0x83, 0x04, 0x25, 0xfc, 0x0f, 5, 0,
+    CODE(m, CODE_AT, 0xf0, 0x48, 0xff, 0x04, 0x25, 0, 0, 5, 0, 0xf0, 0x48, 0x83, 0x04, 0x25, 0xfc,
+         0x0f, 5, 0,
          1, 0xff, 0xc9, 0x75, 0xe9, VMCALL);
     put64(m, DATA_AT, 0);
     put64(m, DATA_AT + 0xffc, 0);
@@ -612,7 +625,8 @@ static void test_smp_atomics(void **state)
     assert_int_equal(get64(m, DATA_AT + 0xffc), 400000);
 }
 
-/* vCPU 1 patches code that vCPU 0 runs; after a store to a flag that vCPU 0 sees, it must run the new. */
+/* vCPU 1 patches code that vCPU 0 runs; after a store to a flag that vCPU 0 sees, it must run
+ * the new. */
 static void *patcher(void *arg)
 {
     struct machine *m = arg;
@@ -641,8 +655,9 @@ static void test_smp_code_patching(void **state)
     struct engine_state s = state64(CODE_AT, 0);
     pthread_t t;
 
-    /* ebx = 1; 1: cmp [DATA],ebx; jne 1b; cpuid-free call 0x70000 (mov al,imm8; ret); cmp al,bl; jne bad;
-     * mov [DATA+0x40],ebx; inc ebx; cmp ebx,200; jbe 1b; mov eax,0x600d; vmcall; bad: mov eax,0xbad; vmcall */
+    /* ebx = 1; 1: cmp [DATA],ebx; jne 1b; cpuid-free call 0x70000 (mov al,imm8; ret); cmp al,bl;
+     * jne bad; mov [DATA+0x40],ebx; inc ebx; cmp ebx,200; jbe 1b; mov eax,0x600d; vmcall; bad:
+     * mov eax,0xbad; vmcall */
     CODE(m, CODE_AT, 0xbb, 1, 0, 0, 0,
          0x39, 0x1c, 0x25, 0, 0, 5, 0, 0x75, 0xf7,
          0xe8, 0xed, 0xff, 0x03, 0,
@@ -671,12 +686,16 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        T(test_long_loop), T(test_call_ret), T(test_rip_relative), T(test_real_to_protected_to_long),
+        T(test_long_loop), T(test_call_ret), T(test_rip_relative),
+        T(test_real_to_protected_to_long),
         T(test_real_mode_int), T(test_segment_limit), T(test_page_faults), T(test_user_faults),
         T(test_smep_smap), T(test_exceptions), T(test_double_and_triple_fault), T(test_single_step),
-        T(test_syscall_sysret), T(test_iret_to_user_and_compat), T(test_interrupts), T(test_irq_window),
-        T(test_kick), T(test_self_modifying), T(test_outside_write), T(test_remap), T(test_page_crossing),
-        T(test_rep_movs_stos), T(test_rep_fault_restart), T(test_scas_cmps), T(test_io), T(test_mmio),
+        T(test_syscall_sysret), T(test_iret_to_user_and_compat), T(test_interrupts),
+        T(test_irq_window),
+        T(test_kick), T(test_self_modifying), T(test_outside_write), T(test_remap),
+        T(test_page_crossing),
+        T(test_rep_movs_stos), T(test_rep_fault_restart), T(test_scas_cmps), T(test_io),
+        T(test_mmio),
         T(test_smp_atomics), T(test_smp_code_patching),
     };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The soft CPU's older corners: 32-bit paging, segmentation, gates, rings, shadows, NMIs; and the
- * engine interface itself. */
+/* The soft CPU's older corners: 32-bit paging, segmentation, gates, rings, shadows, NMIs; and
+ * the engine interface itself. */
 #include "tests/unit/soft_machine.h"
 
 static int setup(void **state) { *state = machine_new(1); return 0; }
@@ -13,7 +13,8 @@ static struct engine_state state32_idt(struct machine *m, uint32_t rip)
 
     for (unsigned i = 0; i < 256; i++) {
         uint64_t off = HANDLER_AT + i * 16;
-        put64(m, IDT_AT + i * 8, (off & 0xffff) | SEL_CODE32 << 16 | 0x8e00ull << 32 | (off >> 16) << 48);
+        put64(m, IDT_AT + i * 8,
+              (off & 0xffff) | SEL_CODE32 << 16 | 0x8e00ull << 32 | (off >> 16) << 48);
     }
     s.idtr = (struct engine_table){ IDT_AT, 0x7ff };
     s.tr = SEG(SEL_TSS, 0x8b, 0x67);
@@ -51,7 +52,8 @@ static void test_paging_32(void **state)
     s.cr0 = 0x80010031;
     s.cr3 = PML4_AT;
     s.cr4 = 0x10;
-    CODE(m, CODE_AT, 0xa1, 8, 0, 0x40, 0, 0x89, 0x05, 0x0c, 0, 0x40, 0, VMCALL); /* mov eax,[..8]; mov [..c],eax */
+    /* mov eax,[..8]; mov [..c],eax */
+    CODE(m, CODE_AT, 0xa1, 8, 0, 0x40, 0, 0x89, 0x05, 0x0c, 0, 0x40, 0, VMCALL);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
     assert_int_equal(m->last_hypercall, 0x1234567);
     assert_int_equal(get32(m, DATA_AT + 12), 0x1234567);
@@ -81,7 +83,8 @@ static void test_paging_pae(void **state)
     s.cr3 = PDPT_AT;
     s.cr4 = 0x20;
     s.efer = 0x800;
-    CODE(m, CODE_AT, 0xa1, 0x10, 0x10, 5, 0, 0xe9, 0xf6, 0x0f, 2, 0);  /* mov eax,[0x51010]; jmp 0x51000 */
+    /* mov eax,[0x51010]; jmp 0x51000 */
+    CODE(m, CODE_AT, 0xa1, 0x10, 0x10, 5, 0, 0xe9, 0xf6, 0x0f, 2, 0);
     f = expect_vector(m, &s, 14);
     assert_int_equal(get32(m, f), 0x11);               /* fetch from a no-execute page */
     assert_int_equal(get32(m, f + 4), 0x51000);
@@ -120,7 +123,8 @@ static void test_global_pages(void **state)
     put64(m, 0x51000, 2);
     put64(m, PT_AT + 0x50 * 8, DATA_AT | 0x67);
     /* mov ebx,[DATA]; mov qword [PTE],0x51067; mov rax,cr3; mov cr3,rax; mov eax,[DATA]; vmcall */
-    CODE(m, CODE_AT, 0x8b, 0x1c, 0x25, 0, 0, 5, 0, 0x48, 0xc7, 0x04, 0x25, 0x80, 0x72, 0, 0, 0x67, 0x10, 5, 0,
+    CODE(m, CODE_AT, 0x8b, 0x1c, 0x25, 0, 0, 5, 0, 0x48, 0xc7, 0x04, 0x25, 0x80, 0x72, 0, 0, 0x67,
+         0x10, 5, 0,
          0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8, 0x8b, 0x04, 0x25, 0, 0, 5, 0, VMCALL);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
     assert_int_equal(m->last_hypercall, 2);
@@ -234,7 +238,8 @@ static void test_lar_lsl(void **state)
     struct engine_state s = state64(CODE_AT, 0);
 
     /* lsl ebx,ax; lar ecx,ax; mov ax,0x58; lsl edx,ax; setnz sil */
-    CODE(m, CODE_AT, 0x0f, 0x03, 0xd8, 0x0f, 0x02, 0xc8, 0x66, 0xb8, 0x58, 0, 0x0f, 0x03, 0xd0, 0x40, 0x0f, 0x95,
+    CODE(m, CODE_AT, 0x0f, 0x03, 0xd8, 0x0f, 0x02, 0xc8, 0x66, 0xb8, 0x58, 0, 0x0f, 0x03, 0xd0,
+         0x40, 0x0f, 0x95,
          0xc6, VMCALL);
     s.gpr[ENGINE_RAX] = SEL_CODE64;
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
@@ -375,8 +380,10 @@ static void test_alias_write(void **state)
 
     put64(m, PT_AT + 0x51 * 8, 0x70007);                /* 0x51000 is 0x70000 as well */
     CODE(m, 0x70000, 0xb8, 1, 0, 0, 0, 0xc3);
-    /* call 0x70000; mov ebx,eax; mov byte [0x51001],9; call 0x70000; shl eax,8; or eax,ebx; vmcall */
-    CODE(m, CODE_AT, 0xe8, 0xfb, 0xff, 3, 0, 0x89, 0xc3, 0xc6, 0x04, 0x25, 1, 0x10, 5, 0, 9, 0xe8, 0xec, 0xff, 3, 0,
+    /* call 0x70000; mov ebx,eax; mov byte [0x51001],9; call 0x70000; shl eax,8; or eax,ebx;
+     * vmcall */
+    CODE(m, CODE_AT, 0xe8, 0xfb, 0xff, 3, 0, 0x89, 0xc3, 0xc6, 0x04, 0x25, 1, 0x10, 5, 0, 9, 0xe8,
+         0xec, 0xff, 3, 0,
          0xc1, 0xe0, 8, 0x09, 0xd8, VMCALL);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
     assert_int_equal(m->last_hypercall, 0x901);
@@ -390,7 +397,8 @@ static void test_code_and_data_page(void **state)
     struct engine_stats before, after;
 
     /* mov ecx,1000; 1: inc dword [CODE_AT+0x800]; dec ecx; jnz 1b; vmcall */
-    CODE(m, CODE_AT, 0xb9, 0xe8, 3, 0, 0, 0xff, 0x04, 0x25, 0, 8, 3, 0, 0xff, 0xc9, 0x75, 0xf5, VMCALL);
+    CODE(m, CODE_AT, 0xb9, 0xe8, 3, 0, 0, 0xff, 0x04, 0x25, 0, 8, 3, 0, 0xff, 0xc9, 0x75, 0xf5,
+         VMCALL);
     engine_soft.stats(m->v[0], &before);
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
     engine_soft.stats(m->v[0], &after);
@@ -403,10 +411,14 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        T(test_paging_32), T(test_paging_pae), T(test_gigabyte_page), T(test_global_pages), T(test_expand_down),
-        T(test_read_only_segment), T(test_load_seg_faults), T(test_call_gate), T(test_task_gate_refused),
-        T(test_sysenter_sysexit), T(test_lar_lsl), T(test_mov_ss_shadow), T(test_nmi), T(test_endless_faults),
-        T(test_invalid_states), T(test_state_round_trip), T(test_gva_access), T(test_hypercall_verdicts),
+        T(test_paging_32), T(test_paging_pae), T(test_gigabyte_page), T(test_global_pages),
+        T(test_expand_down),
+        T(test_read_only_segment), T(test_load_seg_faults), T(test_call_gate),
+        T(test_task_gate_refused),
+        T(test_sysenter_sysexit), T(test_lar_lsl), T(test_mov_ss_shadow), T(test_nmi),
+        T(test_endless_faults),
+        T(test_invalid_states), T(test_state_round_trip), T(test_gva_access),
+        T(test_hypercall_verdicts),
         T(test_alias_write), T(test_code_and_data_page),
     };
 

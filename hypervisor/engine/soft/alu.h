@@ -26,7 +26,8 @@ SOFT_INLINE uint##b##_t alu_inc##b(struct soft_vcpu *v, uint##b##_t x) \
 { uint##b##_t r = x + 1; soft_set_cc_keep_cf(v, CC_OP(CC_INC, b), sx##b(r)); return r; } \
 SOFT_INLINE uint##b##_t alu_dec##b(struct soft_vcpu *v, uint##b##_t x) \
 { uint##b##_t r = x - 1; soft_set_cc_keep_cf(v, CC_OP(CC_DEC, b), sx##b(r)); return r; } \
-SOFT_INLINE uint##b##_t alu_neg##b(struct soft_vcpu *v, uint##b##_t x) { return alu_sub##b(v, 0, x); } \
+SOFT_INLINE uint##b##_t alu_neg##b(struct soft_vcpu *v, \
+                                   uint##b##_t x) { return alu_sub##b(v, 0, x); } \
 SOFT_INLINE uint##b##_t alu_not##b(struct soft_vcpu *v, uint##b##_t x) { (void)v; return ~x; }
 SOFT_ALU(8)
 SOFT_ALU(16)

@@ -2,25 +2,28 @@
 /*
  * The cache of decoded blocks.
  *
- * Each vCPU has its own: no locks and no reference counts on the way from block to block, at the price
- * of decoding shared code once per vCPU. Blocks hang off the guest-physical page that they were decoded
- * from, and are position-independent within it, so they outlive changes of page tables. They never
- * cross a page. Within its page a block's successors are linked directly; to another page the way goes
- * through the jump cache, which knows linear addresses and is emptied as the TLB is.
+ * Each vCPU has its own: no locks and no reference counts on the way from block to block, at the
+ * price of decoding shared code once per vCPU. Blocks hang off the guest-physical page that they
+ * were decoded from, and are position-independent within it, so they outlive changes of page
+ * tables. They never cross a page. Within its page a block's successors are linked directly; to
+ * another page the way goes through the jump cache, which knows linear addresses and is emptied as
+ * the TLB is.
  *
  * How code and data stay consistent:
- *  - soft_engine.code_map says for each page which 64-byte pieces hold code that some vCPU decoded. A bit
- *    is set before the bytes are read.
+ *  - soft_engine.code_map says for each page which 64-byte pieces hold code that some vCPU
+ *    decoded. A bit is set before the bytes are read.
  *  - A page with any bit set is not writable in any data TLB, so stores take the slow path, which
- *    after the store tests the bits (soft_code_written), drops the page on this vCPU at once and posts
- *    the same to all others; they do it before their next block.
- *  - When a page's first bit is set, other vCPUs may still have it writable. They are told to drop the
- *    entry before their next block, and treat having had one as a store.
+ *    after the store tests the bits (soft_code_written), drops the page on this vCPU at once and
+ *    posts the same to all others; they do it before their next block.
+ *  - When a page's first bit is set, other vCPUs may still have it writable. They are told to drop
+ *    the entry before their next block, and treat having had one as a store. So a store that
+ *    another vCPU makes to a page in the very block during which we first decode from that page is
+ *    seen when that block ends, not when the store happens.
  *  - Stores from outside (backends writing to granted pages) are found when an execute translation
- *    is made: the decoded pieces are compared with the copy taken when they were decoded. Code that
- *    a guest kernel lets a device overwrite must get a new mapping before it runs.
- * A vCPU that overwrites its own current block goes on with the dead block until the end of the
- * present instruction only: the op behind it is replaced by one that leaves.
+ *    is made: the decoded pieces are compared with the copy taken when they were decoded. Code
+ *    that a guest kernel lets a device overwrite must get a new mapping before it runs.
+ *  - A vCPU that overwrites its own current block goes on with the dead block until the end of the
+ *    present instruction only: the op behind it is replaced by one that leaves.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +48,8 @@ struct soft_page {
     uint8_t copy[SOFT_PAGE_SIZE];            /* of those pieces, as they were decoded */
 };
 
-/* An instruction that crosses a page: compared with memory each time, so nothing tracks its pages. */
+/* An instruction that crosses a page: compared with memory each time, so nothing tracks its
+ * pages. */
 struct soft_cross {
     uint8_t bytes[16];
     uint8_t len;
@@ -145,7 +149,8 @@ void soft_free_dead(struct soft_vcpu *v)
     }
 }
 
-/* Marks the pieces of [off, off + len) as code, for all vCPUs and in p's copy, before they are decoded. */
+/* Marks the pieces of [off, off + len) as code, for all vCPUs and in p's copy, before they are
+ * decoded. */
 static void page_cover(struct soft_vcpu *v, struct soft_page *p, unsigned off, unsigned len)
 {
     unsigned first = off >> PIECE_SHIFT, last = (off + len - 1) >> PIECE_SHIFT;
@@ -165,7 +170,8 @@ static void page_cover(struct soft_vcpu *v, struct soft_page *p, unsigned off, u
     p->pieces |= fresh;
     for (unsigned i = first; i <= last; i++)
         if (fresh & 1ull << i)
-            memcpy(p->copy + (i << PIECE_SHIFT), v->ram + (p->gfn << SOFT_PAGE_SHIFT) + (i << PIECE_SHIFT),
+            memcpy(p->copy + (i << PIECE_SHIFT),
+                   v->ram + (p->gfn << SOFT_PAGE_SHIFT) + (i << PIECE_SHIFT),
                    1u << PIECE_SHIFT);
 }
 
@@ -190,7 +196,8 @@ void soft_code_written(struct soft_vcpu *v, const struct soft_op *op, uint64_t g
     if (last > 63)
         last = 63;
     mask = (last == 63 ? ~0ull : (1ull << (last + 1)) - 1) & ~((1ull << first) - 1);
-    atomic_thread_fence(memory_order_seq_cst);     /* store before test; the decoder: set before read */
+    /* store before test; the decoder: set before read */
+    atomic_thread_fence(memory_order_seq_cst);
     if (!(atomic_load(&v->e->code_map[gfn]) & mask))
         return;
     drop_everywhere(v, gfn);
@@ -330,7 +337,8 @@ static struct soft_block *make_block(struct soft_vcpu *v, uint64_t gpa, unsigned
     const uint8_t *bytes = v->ram + gpa;
 
     if (v->code_bytes > MAX_CODE_BYTES)
-        soft_drop_all_code(v);              /* freed by the run loop: the present block may be among it */
+        /* freed by the run loop: the present block may be among it */
+        soft_drop_all_code(v);
     p = page_get(v, gpa >> SOFT_PAGE_SHIFT);
     /* Bytes must be marked as code before they are read; how many is known only afterwards. */
     for (unsigned covered = avail < 48 ? avail : 48;;) {
@@ -356,7 +364,8 @@ static struct soft_block *make_block(struct soft_vcpu *v, uint64_t gpa, unsigned
 }
 
 /* The instruction at linear address va, gpa, that does not fit `avail` bytes of its page. */
-static struct soft_block *cross_block(struct soft_vcpu *v, uint64_t va, uint64_t gpa, unsigned avail)
+static struct soft_block *cross_block(struct soft_vcpu *v, uint64_t va, uint64_t gpa,
+                                      unsigned avail)
 {
     unsigned slot = (unsigned)(gpa ^ gpa >> 12 ^ v->mode) & 255, nr_ops, nr_insns, nr_bytes, total;
     uint64_t gpa2 = soft_fetch_gpa(v, (va & SOFT_PAGE_MASK) + SOFT_PAGE_SIZE);
@@ -366,11 +375,13 @@ static struct soft_block *cross_block(struct soft_vcpu *v, uint64_t va, uint64_t
 
     memcpy(bytes, v->ram + gpa, avail);
     memcpy(bytes + avail, v->ram + gpa2, sizeof(bytes) - avail);
-    c = v->cross[slot] ? (struct soft_cross *)((char *)v->cross[slot] - offsetof(struct soft_cross, blk))
+    c = v->cross[slot] ? (struct soft_cross *)((char *)v->cross[slot] - offsetof(struct soft_cross,
+                                                                                 blk))
                        : NULL;
     if (c && c->blk.mode == v->mode && !memcmp(c->bytes, bytes, c->len))
         return &c->blk;
-    if (soft_decode(v->mode, bytes, sizeof(bytes), (unsigned)(va & (SOFT_PAGE_SIZE - 1)), 1, ops, &nr_ops,
+    if (soft_decode(v->mode, bytes, sizeof(bytes), (unsigned)(va & (SOFT_PAGE_SIZE - 1)), 1, ops,
+                    &nr_ops,
                     &nr_insns, &nr_bytes) != SOFT_DECODE_OK)
         soft_fail(v, NULL, "decoder wants more than 15 bytes");
     if (!c) {
@@ -461,12 +472,14 @@ void soft_find_go(struct soft_vcpu *v, const struct soft_op *op)
     SOFT_TAIL return op->fn(v, op);
 }
 
-/* A link may only be made to a live block of the same page, and not from or to a dead or crossing one. */
+/* A link may only be made to a live block of the same page, and not from or to a dead or
+ * crossing one. */
 static struct soft_block *link_target(struct soft_vcpu *v, const struct soft_op *op, unsigned bit)
 {
     struct soft_block *from = soft_block_of(op), *to = soft_find_block(v);
 
-    if (!(SOFT_LINK(op)->in_page & bit) || from->mode != v->mode || to->page != from->page || !to->page)
+    if (!(SOFT_LINK(op)->in_page & bit) || from->mode != v->mode || to->page != from->page ||
+        !to->page)
         return to;
     if (bit == 1)
         SOFT_LINK(op)->taken = to;
@@ -490,7 +503,8 @@ static __attribute__((noinline)) void link_fall_slow(struct soft_vcpu *v, const 
 /* A branch to another page is never linked: the jump cache usually knows it. */
 #define LINK(bit, slow) do { \
     struct soft_jcache *e = &v->jc[soft_jc_index(v->gpr[16])]; \
-    if (soft_unlikely(e->key != (v->gpr[16] ^ v->jc_salt)) || soft_unlikely(e->blk->mode != v->mode) || \
+    if (soft_unlikely(e->key != (v->gpr[16] ^ v->jc_salt)) || \
+        soft_unlikely(e->blk->mode != v->mode) || \
         soft_unlikely(SOFT_LINK(op)->in_page & bit)) \
         SOFT_TAIL return slow(v, op); \
     op = e->blk->ops; \

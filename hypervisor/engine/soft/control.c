@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Control registers, EFER and RFLAGS, and what follows from them: the mode that code is decoded for, which
- * TLB is in use, whether floating point traps. */
+/* Control registers, EFER and RFLAGS, and what follows from them: the mode that code is decoded
+ * for, which TLB is in use, whether floating point traps. */
 #include "hypervisor/engine/soft/internal.h"
 
-#define CR0_ALL (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_ALL (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | \
+                 CR0_CD | CR0_PG)
 /* As CPUID says (cpuid.c): no VME, no PCID, no XSAVE, no UMIP beyond what is listed here. */
 #define CR4_ALL (CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | \
                  CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_SMEP | CR4_SMAP)
@@ -18,7 +19,10 @@ void soft_attend(struct soft_vcpu *v, unsigned bits)
 void soft_update_fpu(struct soft_vcpu *v)
 {
     v->x87_trap = v->cr0 & (CR0_EM | CR0_TS) ? SOFT_NM : 0;
-    v->sse_trap = v->cr0 & CR0_EM || !(v->cr4 & CR4_OSFXSR) ? SOFT_UD : v->cr0 & CR0_TS ? SOFT_NM : 0;
+    if (v->cr0 & CR0_EM || !(v->cr4 & CR4_OSFXSR))
+        v->sse_trap = SOFT_UD;
+    else
+        v->sse_trap = v->cr0 & CR0_TS ? SOFT_NM : 0;
 }
 
 void soft_update_mode(struct soft_vcpu *v)
@@ -46,7 +50,8 @@ void soft_set_rflags(struct soft_vcpu *v, uint64_t val, uint64_t mask)
     uint64_t old = v->rflags, other = mask & ~(uint64_t)FL_ARITH;
 
     if (mask & FL_ARITH)
-        soft_set_flags(v, (soft_get_flags(v) & ~(uint32_t)mask) | ((uint32_t)(val & mask) & FL_ARITH));
+        soft_set_flags(v,
+                       (soft_get_flags(v) & ~(uint32_t)mask) | ((uint32_t)(val & mask) & FL_ARITH));
     v->rflags = (old & ~other) | (val & other);
     if ((old ^ v->rflags) & FL_AC)
         v->tlb = v->tlbs[soft_kind(v)];

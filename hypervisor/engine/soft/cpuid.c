@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the soft CPU is, in CPUID's terms: exactly what the handlers implement. The vendor is the host's,
- * so that a guest's vendor-specific choices (SYSCALL in compatibility mode, errata) fit what programs
- * that look at the host expect; family and model are plain ones without known errata work-arounds.
+ * What the soft CPU is, in CPUID's terms: exactly what the handlers implement. The vendor is the
+ * host's, so that a guest's vendor-specific choices (SYSCALL in compatibility mode, errata) fit
+ * what programs that look at the host expect; family and model are plain ones without known errata
+ * work-arounds.
  */
 #include <cpuid.h>
 #include <string.h>
@@ -12,8 +13,9 @@
 #define BIT(n) (1u << (n))
 
 /* FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT CLFSH MMX FXSR SSE SSE2 */
-#define F1_EDX (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(11) | \
-                BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26))
+#define F1_EDX (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | \
+                BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(19) | BIT(23) | \
+                BIT(24) | BIT(25) | BIT(26))
 /* CX16 X2APIC MOVBE POPCNT TSC-DEADLINE RDRAND; SSE3 SSSE3 SSE4.1 SSE4.2 */
 #define F1_ECX (BIT(13) | BIT(21) | BIT(22) | BIT(23) | BIT(24) | BIT(30) | \
                 BIT(0) | BIT(9) | BIT(19) | BIT(20))

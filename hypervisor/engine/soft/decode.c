@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From bytes to ops. Zydis does the decoding; this file maps its description of an instruction to a
- * selector (exec_*.c) by mnemonic and fills the parts of soft_op that all handlers share. It runs
- * once per block, so its speed matters little.
+ * From bytes to ops. Zydis does the decoding; this file maps its description of an instruction to
+ * a selector (exec_*.c) by mnemonic and fills the parts of soft_op that all handlers share. It
+ * runs once per block, so its speed matters little.
  */
 #include <string.h>
 
@@ -59,7 +59,8 @@ static uint8_t address_reg(ZydisRegister r)
     return SOFT_ZERO;
 }
 
-/* The parts of op that describe a memory operand. False: a displacement that cannot be expressed. */
+/* The parts of op that describe a memory operand. False: a displacement that cannot be
+ * expressed. */
 static bool fill_memory(struct soft_insn *in, struct soft_op *op)
 {
     const ZydisDecodedOperandMem *m = &in->o[in->mem].mem;
@@ -67,8 +68,10 @@ static bool fill_memory(struct soft_insn *in, struct soft_op *op)
     bool wide = in->mode & SOFT_M_CODE64;
 
     op->base = address_reg(m->base);
-    /* Zydis 4.0 takes base 101 with mod 00 for R13D when REX.B comes with an address-size prefix. */
-    if (in->i.attributes & ZYDIS_ATTRIB_HAS_SIB && !in->i.raw.modrm.mod && in->i.raw.sib.base == 5) {
+    /* Zydis 4.0 takes base 101 with mod 00 for R13D when REX.B comes with an address-size
+     * prefix. */
+    if (in->i.attributes & ZYDIS_ATTRIB_HAS_SIB && !in->i.raw.modrm.mod &&
+        in->i.raw.sib.base == 5) {
         op->base = SOFT_ZERO;
         disp = in->i.raw.disp.value;
     }
@@ -95,9 +98,12 @@ static bool fill_memory(struct soft_insn *in, struct soft_op *op)
 static soft_select selector(const struct soft_insn *in)
 {
     switch (in->i.mnemonic) {
-    case ZYDIS_MNEMONIC_ADD: case ZYDIS_MNEMONIC_OR: case ZYDIS_MNEMONIC_ADC: case ZYDIS_MNEMONIC_SBB:
-    case ZYDIS_MNEMONIC_AND: case ZYDIS_MNEMONIC_SUB: case ZYDIS_MNEMONIC_XOR: case ZYDIS_MNEMONIC_CMP:
-    case ZYDIS_MNEMONIC_TEST: case ZYDIS_MNEMONIC_INC: case ZYDIS_MNEMONIC_DEC: case ZYDIS_MNEMONIC_NEG:
+    case ZYDIS_MNEMONIC_ADD: case ZYDIS_MNEMONIC_OR: case ZYDIS_MNEMONIC_ADC:
+    case ZYDIS_MNEMONIC_SBB:
+    case ZYDIS_MNEMONIC_AND: case ZYDIS_MNEMONIC_SUB: case ZYDIS_MNEMONIC_XOR:
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_TEST: case ZYDIS_MNEMONIC_INC: case ZYDIS_MNEMONIC_DEC:
+    case ZYDIS_MNEMONIC_NEG:
     case ZYDIS_MNEMONIC_NOT:
         return in->lock ? soft_sel_atomic : soft_sel_alu;
     case ZYDIS_MNEMONIC_XADD: case ZYDIS_MNEMONIC_CMPXCHG: case ZYDIS_MNEMONIC_CMPXCHG8B:
@@ -105,17 +111,22 @@ static soft_select selector(const struct soft_insn *in)
         return soft_sel_atomic;
     case ZYDIS_MNEMONIC_XCHG:
         return in->mem >= 0 ? soft_sel_atomic : soft_sel_move;
-    case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR: case ZYDIS_MNEMONIC_ROL:
-    case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL: case ZYDIS_MNEMONIC_RCR: case ZYDIS_MNEMONIC_SHLD:
+    case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_ROL:
+    case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL: case ZYDIS_MNEMONIC_RCR:
+    case ZYDIS_MNEMONIC_SHLD:
     case ZYDIS_MNEMONIC_SHRD: case ZYDIS_MNEMONIC_SHLX: case ZYDIS_MNEMONIC_SHRX:
     case ZYDIS_MNEMONIC_SARX: case ZYDIS_MNEMONIC_RORX:
         return soft_sel_shift;
-    case ZYDIS_MNEMONIC_MUL: case ZYDIS_MNEMONIC_IMUL: case ZYDIS_MNEMONIC_DIV: case ZYDIS_MNEMONIC_IDIV:
+    case ZYDIS_MNEMONIC_MUL: case ZYDIS_MNEMONIC_IMUL: case ZYDIS_MNEMONIC_DIV:
+    case ZYDIS_MNEMONIC_IDIV:
     case ZYDIS_MNEMONIC_MULX: case ZYDIS_MNEMONIC_ADCX: case ZYDIS_MNEMONIC_ADOX:
-    case ZYDIS_MNEMONIC_AAA: case ZYDIS_MNEMONIC_AAS: case ZYDIS_MNEMONIC_DAA: case ZYDIS_MNEMONIC_DAS:
+    case ZYDIS_MNEMONIC_AAA: case ZYDIS_MNEMONIC_AAS: case ZYDIS_MNEMONIC_DAA:
+    case ZYDIS_MNEMONIC_DAS:
     case ZYDIS_MNEMONIC_AAM: case ZYDIS_MNEMONIC_AAD:
         return soft_sel_mul;
-    case ZYDIS_MNEMONIC_BT: case ZYDIS_MNEMONIC_BTS: case ZYDIS_MNEMONIC_BTR: case ZYDIS_MNEMONIC_BTC:
+    case ZYDIS_MNEMONIC_BT: case ZYDIS_MNEMONIC_BTS: case ZYDIS_MNEMONIC_BTR:
+    case ZYDIS_MNEMONIC_BTC:
     case ZYDIS_MNEMONIC_BSF: case ZYDIS_MNEMONIC_BSR: case ZYDIS_MNEMONIC_LZCNT:
     case ZYDIS_MNEMONIC_TZCNT: case ZYDIS_MNEMONIC_POPCNT: case ZYDIS_MNEMONIC_ANDN:
     case ZYDIS_MNEMONIC_BEXTR: case ZYDIS_MNEMONIC_BZHI: case ZYDIS_MNEMONIC_PDEP:
@@ -152,7 +163,8 @@ static bool is_jcc(const struct soft_insn *in)
 {
     return in->i.meta.category == ZYDIS_CATEGORY_COND_BR &&
            in->i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-           (in->i.opcode_map == ZYDIS_OPCODE_MAP_0F ? in->i.opcode >> 4 == 8 : in->i.opcode >> 4 == 7);
+           (in->i.opcode_map == ZYDIS_OPCODE_MAP_0F
+               ? in->i.opcode >> 4 == 8 : in->i.opcode >> 4 == 7);
 }
 
 /* The rest: categories that Zydis names well. */
@@ -198,10 +210,13 @@ static soft_select selector_by_kind(const struct soft_insn *in)
     default: break;
     }
     switch (in->i.meta.category) {
-    case ZYDIS_CATEGORY_COND_BR:             /* also XBEGIN, XEND, JKZD, JKNZD, none of them offered */
+    /* also XBEGIN, XEND, JKZD, JKNZD, none of them offered */
+    case ZYDIS_CATEGORY_COND_BR:
         return is_jcc(in) || in->i.mnemonic == ZYDIS_MNEMONIC_JCXZ ||
-                       in->i.mnemonic == ZYDIS_MNEMONIC_JECXZ || in->i.mnemonic == ZYDIS_MNEMONIC_JRCXZ ||
-                       in->i.mnemonic == ZYDIS_MNEMONIC_LOOP || in->i.mnemonic == ZYDIS_MNEMONIC_LOOPE ||
+                       in->i.mnemonic == ZYDIS_MNEMONIC_JECXZ ||
+                       in->i.mnemonic == ZYDIS_MNEMONIC_JRCXZ ||
+                       in->i.mnemonic == ZYDIS_MNEMONIC_LOOP ||
+                       in->i.mnemonic == ZYDIS_MNEMONIC_LOOPE ||
                        in->i.mnemonic == ZYDIS_MNEMONIC_LOOPNE
                    ? soft_sel_branch : NULL;
     case ZYDIS_CATEGORY_CMOV:
@@ -293,7 +308,8 @@ static void init_decoder(ZydisDecoder *d, uint32_t mode)
     ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_FALSE);
 }
 
-static void fill_link(struct soft_link *l, const struct soft_insn *in, unsigned end_off, unsigned page_off,
+static void fill_link(struct soft_link *l, const struct soft_insn *in, unsigned end_off,
+                      unsigned page_off,
                       unsigned nr_insns)
 {
     int64_t taken = 0;
@@ -312,7 +328,8 @@ static void fill_link(struct soft_link *l, const struct soft_insn *in, unsigned 
     }
 }
 
-/* Makes ops[k] (a CMP or TEST, described by prev) and the Jcc in `in` one op, if there is a handler. */
+/* Makes ops[k] (a CMP or TEST, described by prev) and the Jcc in `in` one op, if there is a
+ * handler. */
 static bool fuse(const struct soft_insn *prev, struct soft_op *op, const struct soft_insn *in)
 {
     soft_fn fn;
@@ -330,7 +347,8 @@ static bool fuse(const struct soft_insn *prev, struct soft_op *op, const struct 
     return true;
 }
 
-enum soft_decode_result soft_decode(uint32_t mode, const uint8_t *bytes, unsigned avail, unsigned page_off,
+enum soft_decode_result soft_decode(uint32_t mode, const uint8_t *bytes, unsigned avail,
+                                    unsigned page_off,
                                     unsigned max, struct soft_op *ops, unsigned *nr_ops,
                                     unsigned *nr_insns, unsigned *nr_bytes)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Delivery of exceptions and interrupts through the IDT in every mode, double and triple faults, and
- * IRET. SDM vol. 3 ch. 6. Task gates and virtual-8086 mode are refused with an engine error.
+ * Delivery of exceptions and interrupts through the IDT in every mode, double and triple faults,
+ * and IRET. SDM vol. 3 ch. 6. Task gates and virtual-8086 mode are refused with an engine error.
  *
- * Nothing is committed until the last push has succeeded, so a fault during delivery finds the state
- * from before it.
+ * Nothing is committed until the last push has succeeded, so a fault during delivery finds the
+ * state from before it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,8 @@
 
 /* ---------------------------------------------------------------- raising */
 
-static SOFT_NORETURN void raise(struct soft_vcpu *v, const struct soft_op *op, unsigned vector, bool has_error,
+static SOFT_NORETURN void raise(struct soft_vcpu *v, const struct soft_op *op, unsigned vector,
+                                bool has_error,
                                 uint32_t error)
 {
     v->fault.vector = (uint8_t)vector;
@@ -23,6 +24,8 @@ static SOFT_NORETURN void raise(struct soft_vcpu *v, const struct soft_op *op, u
     v->fault.rip = op ? SOFT_RIP(v, op) : v->gpr[16];
     if (op)
         v->budget -= op->idx;
+    if (v->split_held)
+        soft_split_unlock(v);
     longjmp(*v->env, 1);
 }
 
@@ -43,7 +46,8 @@ void soft_fail(struct soft_vcpu *v, const struct soft_op *op, const char *fmt, .
 {
     uint64_t rip = op ? SOFT_RIP(v, op) : v->gpr[16];
     uint8_t bytes[16];
-    size_t n = soft_gva_copy(v, rip + (soft_code64(v) ? 0 : v->seg[ENGINE_CS].base), bytes, 15, false);
+    size_t n = soft_gva_copy(v, rip + (soft_code64(v) ? 0 : v->seg[ENGINE_CS].base), bytes, 15,
+                             false);
     va_list ap;
     int len;
 
@@ -57,6 +61,8 @@ void soft_fail(struct soft_vcpu *v, const struct soft_op *op, const char *fmt, .
         len += snprintf(v->error + len, sizeof(v->error) - (size_t)len, " %02x", bytes[i]);
     v->failed = true;
     v->gpr[16] = rip;
+    if (v->split_held)
+        soft_split_unlock(v);
     longjmp(*v->env, 1);
 }
 
@@ -129,7 +135,8 @@ static enum soft_tlb_kind stack_kind(struct soft_vcpu *v, unsigned cpl)
 
 static void deliver_real(struct soft_vcpu *v, unsigned vector)
 {
-    struct push p = { .kind = SOFT_TLB_KERNEL, .base = v->seg[ENGINE_SS].base, .sp = v->gpr[ENGINE_RSP],
+    struct push p = { .kind = SOFT_TLB_KERNEL, .base = v->seg[ENGINE_SS].base,
+                      .sp = v->gpr[ENGINE_RSP],
                       .mask = 0xffff, .ss = &v->seg[ENGINE_SS], .size = 2 };
     uint32_t entry;
 
@@ -176,7 +183,8 @@ static struct gate read_gate(struct soft_vcpu *v, unsigned vector, uint32_t err)
     return g;
 }
 
-static void check_gate(struct soft_vcpu *v, const struct gate *g, enum soft_event type, uint32_t err)
+static void check_gate(struct soft_vcpu *v, const struct gate *g, enum soft_event type,
+                       uint32_t err)
 {
     unsigned t = g->type;
 
@@ -288,7 +296,8 @@ static void deliver_gate(struct soft_vcpu *v, unsigned vector, enum soft_event t
     soft_update_mode(v);
 }
 
-void soft_deliver(struct soft_vcpu *v, unsigned vector, enum soft_event type, bool has_error, uint32_t error)
+void soft_deliver(struct soft_vcpu *v, unsigned vector, enum soft_event type, bool has_error,
+                  uint32_t error)
 {
     if (v->trace && type == SOFT_EV_FAULT)
         soft_trace(v, "vector %u error %#x cr2 %#llx rip %#llx cpl %u", vector, error,

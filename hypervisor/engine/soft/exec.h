@@ -30,7 +30,8 @@ struct soft_insn {
     enum soft_end end;          /* out */
 };
 
-/* A selector returns the handler for an instruction, completes the op, and sets in->end. NULL: #UD. */
+/* A selector returns the handler for an instruction, completes the op, and sets in->end. NULL:
+ * #UD. */
 typedef soft_fn (*soft_select)(struct soft_insn *in, struct soft_op *op);
 
 soft_fn soft_sel_alu(struct soft_insn *in, struct soft_op *op);       /* exec_alu.c */
@@ -45,7 +46,8 @@ soft_fn soft_sel_bit(struct soft_insn *in, struct soft_op *op);       /* exec_bi
 soft_fn soft_sel_string(struct soft_insn *in, struct soft_op *op);    /* exec_string.c */
 soft_fn soft_sel_sys(struct soft_insn *in, struct soft_op *op);       /* exec_sys.c */
 soft_fn soft_sel_io(struct soft_insn *in, struct soft_op *op);        /* exec_io.c */
-/* CMP or TEST in `in`, already decoded into op, followed by Jcc with condition cc; NULL: do not fuse. */
+/* CMP or TEST in `in`, already decoded into op, followed by Jcc with condition cc; NULL: do not
+ * fuse. */
 soft_fn soft_sel_fused(const struct soft_insn *in, const struct soft_op *op, unsigned cc);
 
 /* Operand facts, for selectors. */
@@ -73,14 +75,13 @@ static inline unsigned soft_szi(unsigned bits)
     return (unsigned)__builtin_ctz(bits) - 3;
 }
 
-/* ---------------------------------------------------------------- handlers with a memory operand */
+/* --------------------------------------------------------------- handlers with a memory operand */
 
 /*
  * Each comes in three variants: base + displacement only; any 64-bit address; and everything,
- * which is also where the first two go when the TLB does not hold the page. Only the last
- * contains calls, so the fast ones save no registers.
- * A core is an always_inline function `bool core(v, op, how, ...)` that returns false, having
- * changed nothing, to say "take the slow variant".
+ * which is also where the first two go when the TLB does not hold the page. Only the last contains
+ * calls, so the fast ones save no registers. A core is an always_inline function `bool core(v, op,
+ * how, ...)` that returns false, having changed nothing, to say "take the slow variant".
  */
 enum soft_how { HOW_BASE, HOW_ANY, HOW_SLOW };
 
@@ -130,7 +131,8 @@ SOFT_INLINE uint64_t soft_ea_how(struct soft_vcpu *v, const struct soft_op *op, 
 
 /* Loads and stores for cores: false when a fast variant must give up. */
 #define SOFT_MEM_HOW(bits) \
-SOFT_INLINE bool ld##bits(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, uint64_t va, \
+SOFT_INLINE bool ld##bits(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, \
+                          uint64_t va, \
                           uint##bits##_t *out) \
 { \
     if (how == HOW_SLOW) { \
@@ -143,7 +145,8 @@ SOFT_INLINE bool ld##bits(struct soft_vcpu *v, const struct soft_op *op, enum so
     *out = *(const volatile soft_u##bits *)(va + t->addend); \
     return true; \
 } \
-SOFT_INLINE bool st##bits(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, uint64_t va, \
+SOFT_INLINE bool st##bits(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, \
+                          uint64_t va, \
                           uint##bits##_t val) \
 { \
     if (how == HOW_SLOW) { \
@@ -157,7 +160,8 @@ SOFT_INLINE bool st##bits(struct soft_vcpu *v, const struct soft_op *op, enum so
     return true; \
 } \
 /* First half of a read-modify-write; st##bits at the same va then cannot fail. */ \
-SOFT_INLINE bool ldw##bits(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, uint64_t va, \
+SOFT_INLINE bool ldw##bits(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, \
+                           uint64_t va, \
                            uint##bits##_t *out) \
 { \
     if (how == HOW_SLOW) { \
@@ -171,7 +175,8 @@ SOFT_INLINE bool ldw##bits(struct soft_vcpu *v, const struct soft_op *op, enum s
     return true; \
 } \
 /* Second half: the fast variant has proved that the page is there. */ \
-SOFT_INLINE void stw##bits(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, uint64_t va, \
+SOFT_INLINE void stw##bits(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, \
+                           uint64_t va, \
                            uint##bits##_t val) \
 { \
     if (how == HOW_SLOW) \
@@ -208,10 +213,11 @@ static inline struct soft_block *soft_block_of(const struct soft_op *op)
 
 static inline unsigned soft_jc_index(uint64_t rip)
 {
+    const unsigned slots = 1u << SOFT_JC_SLOT_BITS, pages = 1u << SOFT_JC_PAGE_BITS;
     uint64_t page = rip >> SOFT_PAGE_SHIFT;
-    unsigned hi = (page ^ page >> SOFT_JC_PAGE_BITS) & ((1u << SOFT_JC_PAGE_BITS) - 1);
+    unsigned hi = (page ^ page >> SOFT_JC_PAGE_BITS) & (pages - 1);
 
-    return hi << SOFT_JC_SLOT_BITS | ((rip ^ rip >> SOFT_JC_SLOT_BITS) & ((1u << SOFT_JC_SLOT_BITS) - 1));
+    return hi << SOFT_JC_SLOT_BITS | ((rip ^ rip >> SOFT_JC_SLOT_BITS) & (slots - 1));
 }
 
 /* At a block's end, gpr[16] already being the next RIP: must run.c have a look? */

@@ -5,8 +5,10 @@
 /* All forms of one operation: register/memory destinations that are written back. */
 #define FORMS(op_, b) \
 SOFT_FN(op_##_rr##b) { WR##b(op->d, alu_##op_##b(v, RD##b(op->d), RD##b(op->s))); SOFT_NEXT; } \
-SOFT_FN(op_##_ri##b) { WR##b(op->d, alu_##op_##b(v, RD##b(op->d), (uint##b##_t)op->imm)); SOFT_NEXT; } \
-SOFT_INLINE bool op_##_rm_core##b(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how) \
+SOFT_FN(op_##_ri##b) { WR##b(op->d, \
+                             alu_##op_##b(v, RD##b(op->d), (uint##b##_t)op->imm)); SOFT_NEXT; } \
+SOFT_INLINE bool op_##_rm_core##b(struct soft_vcpu *v, const struct soft_op *op, \
+                                  enum soft_how how) \
 { \
     uint##b##_t x; \
     if (!ld##b(v, op, how, soft_ea_how(v, op, how, b / 8, false), &x)) \
@@ -15,7 +17,8 @@ SOFT_INLINE bool op_##_rm_core##b(struct soft_vcpu *v, const struct soft_op *op,
     return true; \
 } \
 SOFT_MEMFN(op_##_rm##b, op_##_rm_core##b(v, op, how)) \
-SOFT_INLINE bool op_##_mx_core##b(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, \
+SOFT_INLINE bool op_##_mx_core##b(struct soft_vcpu *v, const struct soft_op *op, \
+                                  enum soft_how how, \
                                   uint##b##_t y) \
 { \
     uint64_t va = soft_ea_how(v, op, how, b / 8, true); \
@@ -32,7 +35,8 @@ SOFT_MEMFN(op_##_mi##b, op_##_mx_core##b(v, op, how, (uint##b##_t)op->imm))
 #define FORMS_RO(op_, alu, b) \
 SOFT_FN(op_##_rr##b) { alu##b(v, RD##b(op->d), RD##b(op->s)); SOFT_NEXT; } \
 SOFT_FN(op_##_ri##b) { alu##b(v, RD##b(op->d), (uint##b##_t)op->imm); SOFT_NEXT; } \
-SOFT_INLINE bool op_##_ro_core##b(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, \
+SOFT_INLINE bool op_##_ro_core##b(struct soft_vcpu *v, const struct soft_op *op, \
+                                  enum soft_how how, \
                                   int form) \
 { \
     uint##b##_t x; \

@@ -2,9 +2,9 @@
 /*
  * LOCKed read-modify-writes, XCHG with memory, XADD, CMPXCHG, CMPXCHG8B/16B.
  *
- * On RAM they are the host's own atomic instructions on the shared page, so they hold against other
- * vCPUs and against backends in other processes. An operand that crosses a page, or lies in MMIO, is
- * done in two steps under a lock that all vCPUs of the domain share.
+ * On RAM they are the host's own atomic instructions on the shared page, so they hold against
+ * other vCPUs and against backends in other processes. An operand that crosses a page, or lies in
+ * MMIO, is done in two steps under a lock that all vCPUs of the domain share.
  */
 #include "hypervisor/engine/soft/alu.h"
 
@@ -224,7 +224,8 @@ SOFT_FN(cmpxchg16b) { cmpxchg16b_do(v, op); SOFT_NEXT; }
 static const soft_fn *lock_of(ZydisMnemonic m)
 {
     static const soft_fn t[][4] = {
-        LTAB(lock_add), LTAB(lock_sub), LTAB(lock_and), LTAB(lock_or), LTAB(lock_xor), LTAB(lock_adc),
+        LTAB(lock_add), LTAB(lock_sub), LTAB(lock_and), LTAB(lock_or), LTAB(lock_xor),
+        LTAB(lock_adc),
         LTAB(lock_sbb), LTAB(lock_inc), LTAB(lock_dec), LTAB(lock_neg), LTAB(lock_not),
     };
 

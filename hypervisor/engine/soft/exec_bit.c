@@ -40,8 +40,8 @@ SOFT_FN(bit_ri_##kind##_##b) \
 BITS_RS(BT) BITS_RS(BTS) BITS_RS(BTR) BITS_RS(BTC)
 
 /*
- * Memory forms, unlocked: x = kind | bytes << 2 | (bit number in register s) << 6. With a register the
- * bit string reaches beyond the operand, in either direction.
+ * Memory forms, unlocked: x = kind | bytes << 2 | (bit number in register s) << 6. With a register
+ * the bit string reaches beyond the operand, in either direction.
  */
 static void bit_mem_where(struct soft_vcpu *v, const struct soft_op *op, uint64_t *va, unsigned *n)
 {
@@ -131,13 +131,17 @@ static soft_fn sel_bt(struct soft_insn *in, struct soft_op *op, unsigned kind)
 }
 
 /*
- * Scans and counts. BSF/BSR of 0 leave the destination alone and set ZF (the rest of their flags is
- * undefined); LZCNT/TZCNT give the size and CF.
+ * Scans and counts. BSF/BSR of 0 leave the destination alone and set ZF (the rest of their flags
+ * is undefined); LZCNT/TZCNT give the size and CF.
  */
 enum scan { BSF, BSR, LZCNT, TZCNT, POPCNT };
 
+/* x: the source is memory */
+#define SCAN_SRC(b) (op->x ? soft_ld##b(v, op, soft_ea(v, op, b / 8, false)) : RD##b(op->s))
+
 #define SCAN(b) \
-SOFT_INLINE void scan##b(struct soft_vcpu *v, const struct soft_op *op, enum scan kind, uint##b##_t x) \
+SOFT_INLINE void scan##b(struct soft_vcpu *v, const struct soft_op *op, enum scan kind, \
+                         uint##b##_t x) \
 { \
     uint64_t w = x; \
     unsigned r; \
@@ -151,16 +155,17 @@ SOFT_INLINE void scan##b(struct soft_vcpu *v, const struct soft_op *op, enum sca
         r = (unsigned)__builtin_popcountll(w); \
         soft_set_flags(v, x ? 0 : FL_ZF); \
     } else { \
-        r = !x ? b : kind == TZCNT ? (unsigned)__builtin_ctzll(w) : (unsigned)__builtin_clzll(w) - (64 - b); \
+        r = !x ? b : kind == TZCNT \
+            ? (unsigned)__builtin_ctzll(w) : (unsigned)__builtin_clzll(w) - (64 - b); \
         soft_set_cc(v, CC_OP(CC_RES, b), r, x ? 0 : FL_CF); \
     } \
     WR##b(op->d, r); \
 } \
-SOFT_FN(bsf_##b) { scan##b(v, op, BSF, op->x ? soft_ld##b(v, op, soft_ea(v, op, b / 8, false)) : RD##b(op->s)); SOFT_NEXT; } \
-SOFT_FN(bsr_##b) { scan##b(v, op, BSR, op->x ? soft_ld##b(v, op, soft_ea(v, op, b / 8, false)) : RD##b(op->s)); SOFT_NEXT; } \
-SOFT_FN(lzcnt_##b) { scan##b(v, op, LZCNT, op->x ? soft_ld##b(v, op, soft_ea(v, op, b / 8, false)) : RD##b(op->s)); SOFT_NEXT; } \
-SOFT_FN(tzcnt_##b) { scan##b(v, op, TZCNT, op->x ? soft_ld##b(v, op, soft_ea(v, op, b / 8, false)) : RD##b(op->s)); SOFT_NEXT; } \
-SOFT_FN(popcnt_##b) { scan##b(v, op, POPCNT, op->x ? soft_ld##b(v, op, soft_ea(v, op, b / 8, false)) : RD##b(op->s)); SOFT_NEXT; }
+SOFT_FN(bsf_##b) { scan##b(v, op, BSF, SCAN_SRC(b)); SOFT_NEXT; } \
+SOFT_FN(bsr_##b) { scan##b(v, op, BSR, SCAN_SRC(b)); SOFT_NEXT; } \
+SOFT_FN(lzcnt_##b) { scan##b(v, op, LZCNT, SCAN_SRC(b)); SOFT_NEXT; } \
+SOFT_FN(tzcnt_##b) { scan##b(v, op, TZCNT, SCAN_SRC(b)); SOFT_NEXT; } \
+SOFT_FN(popcnt_##b) { scan##b(v, op, POPCNT, SCAN_SRC(b)); SOFT_NEXT; }
 SCAN(16) SCAN(32) SCAN(64)
 
 static soft_fn sel_scan(struct soft_insn *in, struct soft_op *op, enum scan k)
@@ -233,7 +238,8 @@ static uint64_t bmi_do(struct soft_vcpu *v, enum bmi k, unsigned bits, uint64_t 
 #define BMI(b, k) \
 SOFT_FN(bmi_##k##_##b) \
 { \
-    uint##b##_t rm = op->s == 0xff ? soft_ld##b(v, op, soft_ea(v, op, b / 8, false)) : RD##b(op->s); \
+    uint##b##_t rm = op->s == 0xff ? soft_ld##b(v, op, \
+                                                soft_ea(v, op, b / 8, false)) : RD##b(op->s); \
     WR##b(op->d, bmi_do(v, k, b, rm, RD##b(op->x))); \
     SOFT_NEXT; \
 }
@@ -247,7 +253,8 @@ static soft_fn sel_bmi(struct soft_insn *in, struct soft_op *op, enum bmi k)
     static const soft_fn t[][2] = { [ANDN] = BROW(ANDN), [BEXTR] = BROW(BEXTR), [BZHI] = BROW(BZHI),
         [PDEP] = BROW(PDEP), [PEXT] = BROW(PEXT), [BLSI] = BROW(BLSI), [BLSMSK] = BROW(BLSMSK),
         [BLSR] = BROW(BLSR) };
-    /* ANDN, PDEP, PEXT: r/m is the last operand; BEXTR, BZHI: the second; BLS*: the second and only. */
+    /* ANDN, PDEP, PEXT: r/m is the last operand; BEXTR, BZHI: the second; BLS*: the second and
+     * only. */
     unsigned rm = k == ANDN || k == PDEP || k == PEXT ? 2 : 1;
 
     op->d = soft_reg(in, 0);

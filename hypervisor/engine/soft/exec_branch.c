@@ -149,7 +149,8 @@ enum { J_ALWAYS = 16, J_CXZ, J_LOOP, J_LOOPE, J_LOOPNE };    /* below 16: condit
 static __attribute__((noinline)) void jump_any_do(struct soft_vcpu *v, const struct soft_op *op)
 {
     unsigned abits = op->d;
-    uint64_t mask = abits == 16 ? 0xffff : abits == 32 ? 0xffffffff : ~0ull, cx = R64(SOFT_G(1)) & mask;
+    uint64_t mask = abits == 16 ? 0xffff : abits == 32 ? 0xffffffff : ~0ull;
+    uint64_t cx = R64(SOFT_G(1)) & mask;
     uint64_t next = next_rip(v, op);
     bool yes;
 
@@ -189,7 +190,8 @@ static __attribute__((noinline)) void call_any_do(struct soft_vcpu *v, const str
     uint64_t rip = near_target(v, op), next = next_rip(v, op), old = v->gpr[16];
     uint64_t sp = soft_sp(v) - op->x / 8, va;
 
-    /* The target is checked before the push, but must be taken after it: faults name this instruction. */
+    /* The target is checked before the push, but must be taken after it: faults name this
+     * instruction. */
     va = soft_stack_va(v, op, sp, op->x / 8, true);
     soft_probe(v, op, va, op->x / 8, true);
     near_to(v, op, rip, op->x);
@@ -289,12 +291,13 @@ void soft_op_fall_any(struct soft_vcpu *v, const struct soft_op *op)
 }
 
 /*
- * After system instructions: on to whatever gpr[16] names, unless the run loop has something to do. An
- * interrupt window is its business, and so are events, HLT and steps.
+ * After system instructions: on to whatever gpr[16] names, unless the run loop has something to
+ * do. An interrupt window is its business, and so are events, HLT and steps.
  */
 void soft_continue(struct soft_vcpu *v, const struct soft_op *op)
 {
-    if (soft_leave(v, op) || v->want_window || v->event.valid || v->halted || v->sti_shadow || !SOFT_CHAIN)
+    if (soft_leave(v, op) || v->want_window || v->event.valid || v->halted || v->sti_shadow ||
+        !SOFT_CHAIN)
         return;
     SOFT_TAIL return soft_find_go(v, op);
 }

@@ -36,7 +36,8 @@ SOFT_FN(mov_from_seg)
 }
 
 /* Reads a far pointer from memory: offset then selector. */
-static uint64_t far_pointer(struct soft_vcpu *v, const struct soft_op *op, unsigned bits, uint16_t *sel)
+static uint64_t far_pointer(struct soft_vcpu *v, const struct soft_op *op, unsigned bits,
+                            uint16_t *sel)
 {
     uint64_t va = soft_ea(v, op, bits / 8 + 2, false);
     uint64_t off = soft_ld_slow(v, op, va, bits / 8);
@@ -68,7 +69,8 @@ static uint64_t next_of(struct soft_vcpu *v, const struct soft_op *op)
     return soft_code64(v) ? rip : (uint32_t)rip;
 }
 
-static void far_real(struct soft_vcpu *v, const struct soft_op *op, bool call, uint16_t sel, uint64_t off)
+static void far_real(struct soft_vcpu *v, const struct soft_op *op, bool call, uint16_t sel,
+                     uint64_t off)
 {
     uint64_t next = next_of(v, op);
     unsigned bits = op->x;
@@ -76,7 +78,8 @@ static void far_real(struct soft_vcpu *v, const struct soft_op *op, bool call, u
     if (off > 0xffff && off > v->seg[ENGINE_CS].limit)
         soft_raise_err(v, op, SOFT_GP, 0);
     if (call) {
-        soft_probe(v, op, soft_stack_va(v, op, soft_sp(v) - bits / 4, bits / 4, true), bits / 4, true);
+        soft_probe(v, op, soft_stack_va(v, op, soft_sp(v) - bits / 4, bits / 4, true), bits / 4,
+                   true);
         soft_push(v, op, v->seg[ENGINE_CS].sel, bits);
         soft_push(v, op, next, bits);
     }
@@ -98,7 +101,8 @@ static void check_direct(struct soft_vcpu *v, const struct soft_op *op, uint16_t
         soft_raise_err(v, op, SOFT_NP, err);
 }
 
-static void enter_cs(struct soft_vcpu *v, const struct soft_op *op, struct engine_segment *cs, uint16_t sel,
+static void enter_cs(struct soft_vcpu *v, const struct soft_op *op, struct engine_segment *cs,
+                     uint16_t sel,
                      uint64_t desc, unsigned cpl, uint64_t off)
 {
     soft_set_accessed(v, op, sel, desc);
@@ -110,7 +114,8 @@ static void enter_cs(struct soft_vcpu *v, const struct soft_op *op, struct engin
     soft_update_mode(v);
 }
 
-static void check_off(struct soft_vcpu *v, const struct soft_op *op, const struct engine_segment *cs, uint64_t off)
+static void check_off(struct soft_vcpu *v, const struct soft_op *op,
+                      const struct engine_segment *cs, uint64_t off)
 {
     bool to64 = soft_long(v) && cs->attr & SEG_L;
 
@@ -118,84 +123,115 @@ static void check_off(struct soft_vcpu *v, const struct soft_op *op, const struc
         soft_raise_err(v, op, SOFT_GP, 0);
 }
 
-/* A call or jump through a call gate: 16- or 32-bit, or the 16-byte one of long mode. */
-static void far_gate(struct soft_vcpu *v, const struct soft_op *op, bool call, uint16_t gate_sel, uint64_t gate)
+/* What a call gate says. */
+struct call_gate {
+    uint16_t sel;
+    uint64_t off;
+    unsigned bits, nr_params;
+};
+
+static struct call_gate read_gate(struct soft_vcpu *v, const struct soft_op *op, uint16_t gate_sel,
+                                  uint64_t lo)
 {
     bool lng = soft_long(v);
-    unsigned type = gate >> 40 & 15, dpl = gate >> 45 & 3, bits = lng ? 64 : type == 4 ? 16 : 32;
-    unsigned cpl, nr = lng ? 0 : gate >> 32 & 31;
-    uint16_t sel = gate >> 16 & 0xffff, ss_sel;
-    uint64_t off = (gate & 0xffff) | (bits == 16 ? 0 : gate >> 32 & 0xffff0000), desc, next = next_of(v, op);
-    uint64_t hi = 0, sp, args[32], ss_desc = 0, old_sp = v->gpr[ENGINE_RSP];
+    unsigned dpl = lo >> 45 & 3;
     uint32_t err = gate_sel & ~3u;
-    struct engine_segment cs, ss, old_ss = v->seg[ENGINE_SS];
-    uint16_t old_cs = v->seg[ENGINE_CS].sel;
+    struct call_gate g;
+    uint64_t hi;
 
     if (dpl < v->cpl || dpl < (gate_sel & 3u))
         soft_raise_err(v, op, SOFT_GP, err);
-    if (!(gate >> 47 & 1))
+    if (!(lo >> 47 & 1))
         soft_raise_err(v, op, SOFT_NP, err);
+    g.bits = lng ? 64 : (lo >> 40 & 15) == 4 ? 16 : 32;
+    g.nr_params = lng ? 0 : lo >> 32 & 31;
+    g.sel = lo >> 16 & 0xffff;
+    g.off = (lo & 0xffff) | (g.bits == 16 ? 0 : lo >> 32 & 0xffff0000);
     if (lng) {
         if (!soft_read_desc(v, op, (uint16_t)(gate_sel + 8), &hi) || hi >> 40 & 31)
             soft_raise_err(v, op, SOFT_GP, err);
-        off |= hi << 32;
+        g.off |= hi << 32;
     }
-    err = sel & ~3u;
+    return g;
+}
+
+/* The code segment behind a gate. */
+static struct engine_segment gate_cs(struct soft_vcpu *v, const struct soft_op *op, bool call,
+                                     const struct call_gate *g, uint64_t *desc)
+{
+    uint32_t err = g->sel & ~3u;
+    struct engine_segment cs;
+
     if (!err)
         soft_raise_err(v, op, SOFT_GP, 0);
-    if (!soft_read_desc(v, op, sel, &desc))
+    if (!soft_read_desc(v, op, g->sel, desc))
         soft_raise_err(v, op, SOFT_GP, err);
-    cs = soft_unpack_desc(sel, desc);
+    cs = soft_unpack_desc(g->sel, *desc);
     if (!(cs.attr & SEG_S) || !(SEG_TYPE(&cs) & 8) || SEG_DPL(&cs) > v->cpl ||
-        (lng && (!(cs.attr & SEG_L) || cs.attr & SEG_DB)))
+        (soft_long(v) && (!(cs.attr & SEG_L) || cs.attr & SEG_DB)))
         soft_raise_err(v, op, SOFT_GP, err);
     if (!call && !(SEG_TYPE(&cs) & 4) && SEG_DPL(&cs) != v->cpl)
         soft_raise_err(v, op, SOFT_GP, err);
     if (!(cs.attr & SEG_P))
         soft_raise_err(v, op, SOFT_NP, err);
-    check_off(v, op, &cs, off);
-    cpl = call && !(SEG_TYPE(&cs) & 4) ? SEG_DPL(&cs) : v->cpl;
-    if (!call) {
-        enter_cs(v, op, &cs, sel, desc, v->cpl, off);
-        return;
-    }
-    if (cpl == v->cpl) {
-        unsigned n = 2 * bits / 8;
-        soft_probe(v, op, soft_stack_va(v, op, soft_sp(v) - n, n, true), n, true);
-        soft_push(v, op, old_cs, bits);
-        soft_push(v, op, next, bits);
-        enter_cs(v, op, &cs, sel, desc, cpl, off);
-        return;
-    }
+    check_off(v, op, &cs, g->off);
+    return cs;
+}
+
+/* Switches to ring cpl's stack with the caller's SS:SP, parameters and return address on it. */
+static void gate_stack(struct soft_vcpu *v, const struct soft_op *op, const struct call_gate *g,
+                       unsigned cpl)
+{
+    bool lng = soft_long(v);
+    unsigned size = g->bits / 8, n = 4 + g->nr_params;
+    uint64_t frame[4 + 31], sp, mask = ~0ull, at, ss_desc = 0;
+    struct engine_segment ss = { .sel = (uint16_t)cpl };
+    uint16_t ss_sel;
+
     soft_tss_stack(v, op, cpl, &ss_sel, &sp);
-    if (lng)
-        ss = (struct engine_segment){ .sel = (uint16_t)cpl };
-    else
+    if (!lng) {
         ss = soft_check_ss(v, op, ss_sel, cpl, SOFT_TS, &ss_desc);
-    for (unsigned i = 0; i < nr; i++)
-        args[i] = soft_peek(v, op, i * bits / 8, bits);
-    /* The new stack is probed as a whole, then nothing below can fault. */
-    {
-        unsigned size = bits / 8, total = (4 + nr) * size;
-        uint64_t mask = lng ? ~0ull : ss.attr & SEG_DB ? 0xffffffff : 0xffff, at = (sp - total) & mask;
-        if (!lng && at + total - 1 > ss.limit)
-            soft_raise_err(v, op, SOFT_SS, ss_sel & ~3u);
-        at += ss.base;
-        for (unsigned i = 0; i < 4 + nr; i++) {
-            uint64_t x = i == 0 ? next : i == 1 ? old_cs : i < 2 + nr ? args[i - 2] : i == 2 + nr ? old_sp
-                                                                                                  : old_ss.sel;
-            soft_st_as(v, op, SOFT_TLB_KERNEL, at + i * size, size, x);
-        }
-        sp = (sp & ~mask) | ((sp - total) & mask);
+        mask = ss.attr & SEG_DB ? 0xffffffff : 0xffff;
     }
+    frame[0] = next_of(v, op);
+    frame[1] = v->seg[ENGINE_CS].sel;
+    for (unsigned i = 0; i < g->nr_params; i++)
+        frame[2 + i] = soft_peek(v, op, i * size, g->bits);
+    frame[n - 2] = v->gpr[ENGINE_RSP];
+    frame[n - 1] = v->seg[ENGINE_SS].sel;
+    at = (sp - n * size) & mask;
+    if (!lng && at + n * size - 1 > ss.limit)
+        soft_raise_err(v, op, SOFT_SS, ss_sel & ~3u);
+    /* A fault half-way leaves some words below the stack, which nobody owns. */
+    for (unsigned i = 0; i < n; i++)
+        soft_st_as(v, op, SOFT_TLB_KERNEL, ss.base + at + i * size, size, frame[i]);
     if (ss_desc)
         soft_set_accessed(v, op, ss_sel, ss_desc);
     soft_set_seg(v, ENGINE_SS, &ss);
-    v->gpr[ENGINE_RSP] = sp;
-    enter_cs(v, op, &cs, sel, desc, cpl, off);
+    v->gpr[ENGINE_RSP] = (sp & ~mask) | at;
 }
 
-static __attribute__((noinline)) void far_to(struct soft_vcpu *v, const struct soft_op *op, bool call, uint16_t sel,
+/* A call or jump through a call gate: 16- or 32-bit, or the 16-byte one of long mode. */
+static void far_gate(struct soft_vcpu *v, const struct soft_op *op, bool call, uint16_t gate_sel,
+                     uint64_t gate)
+{
+    struct call_gate g = read_gate(v, op, gate_sel, gate);
+    uint64_t desc, next = next_of(v, op);
+    struct engine_segment cs = gate_cs(v, op, call, &g, &desc);
+    unsigned cpl = call && !(SEG_TYPE(&cs) & 4) ? SEG_DPL(&cs) : v->cpl, n = 2 * g.bits / 8;
+
+    if (call && cpl < v->cpl) {
+        gate_stack(v, op, &g, cpl);
+    } else if (call) {
+        soft_probe(v, op, soft_stack_va(v, op, soft_sp(v) - n, n, true), n, true);
+        soft_push(v, op, v->seg[ENGINE_CS].sel, g.bits);
+        soft_push(v, op, next, g.bits);
+    }
+    enter_cs(v, op, &cs, g.sel, desc, cpl, g.off);
+}
+
+static __attribute__((noinline)) void far_to(struct soft_vcpu *v, const struct soft_op *op,
+                                             bool call, uint16_t sel,
                                              uint64_t off)
 {
     uint32_t err = sel & ~3u;
@@ -227,7 +263,8 @@ static __attribute__((noinline)) void far_to(struct soft_vcpu *v, const struct s
     check_direct(v, op, sel, &cs);
     check_off(v, op, &cs, off);
     if (call) {
-        soft_probe(v, op, soft_stack_va(v, op, soft_sp(v) - bits / 4, bits / 4, true), bits / 4, true);
+        soft_probe(v, op, soft_stack_va(v, op, soft_sp(v) - bits / 4, bits / 4, true), bits / 4,
+                   true);
         soft_push(v, op, v->seg[ENGINE_CS].sel, bits);
         soft_push(v, op, next, bits);
     }
@@ -266,8 +303,10 @@ SOFT_FN(iret) { soft_iret(v, op, op->x); SOFT_SYNC_AT(v, op); }
 
 /* ---------------------------------------------------------------- asking about selectors */
 
-/* Is sel's descriptor visible from CPL and RPL? For LAR/LSL/VERR/VERW: failure is ZF = 0, not a fault. */
-static bool visible(struct soft_vcpu *v, const struct soft_op *op, uint16_t sel, struct engine_segment *s,
+/* Is sel's descriptor visible from CPL and RPL? For LAR/LSL/VERR/VERW: failure is ZF = 0, not a
+ * fault. */
+static bool visible(struct soft_vcpu *v, const struct soft_op *op, uint16_t sel,
+                    struct engine_segment *s,
                     uint64_t *desc)
 {
     if (!soft_read_desc(v, op, sel, desc))
@@ -290,9 +329,11 @@ static uint16_t sel_operand(struct soft_vcpu *v, const struct soft_op *op)
 
 enum { LAR, LSL, VERR, VERW };
 
-static __attribute__((noinline)) void query_do(struct soft_vcpu *v, const struct soft_op *op, unsigned what)
+static __attribute__((noinline)) void query_do(struct soft_vcpu *v, const struct soft_op *op,
+                                               unsigned what)
 {
-    /* system types: 286 TSS, LDT, busy 286 TSS, call gate 16, task gate; 32/64-bit TSS, busy, call gate */
+    /* system types: 286 TSS, LDT, busy 286 TSS, call gate 16, task gate; 32/64-bit TSS, busy,
+     * call gate */
     uint32_t sys_ok = what == LAR ? 0x1a3e : 0x0a0e;
     uint16_t sel = sel_operand(v, op);
     struct engine_segment s = { 0 };
@@ -387,7 +428,8 @@ static void load_system(struct soft_vcpu *v, const struct soft_op *op, bool tr)
             soft_raise_err(v, op, SOFT_GP, err);
     }
     if (tr) {
-        soft_st_as(v, op, SOFT_TLB_KERNEL, v->gdtr.base + (sel & ~7u) + 5, 1, (desc >> 40 & 0xff) | 2);
+        soft_st_as(v, op, SOFT_TLB_KERNEL, v->gdtr.base + (sel & ~7u) + 5, 1,
+                   (desc >> 40 & 0xff) | 2);
         s.attr |= 2;
         v->tr = s;
     } else {

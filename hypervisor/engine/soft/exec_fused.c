@@ -75,7 +75,8 @@ SOFT_FN(K##_##name##b##_##cc##_base) \
 #define F_MR(K, b, cc) F_MEM(K, mr, b, cc, m, RD##b(op->s))
 #define F_MI(K, b, cc) F_MEM(K, mi, b, cc, m, (uint##b##_t)op->imm)
 
-#define ALL_CC(F, K, b) F(K, b, 2) F(K, b, 3) F(K, b, 4) F(K, b, 5) F(K, b, 6) F(K, b, 7) F(K, b, 8) \
+#define ALL_CC(F, K, b) F(K, b, 2) F(K, b, 3) F(K, b, 4) F(K, b, 5) F(K, b, 6) F(K, b, 7) F(K, b, \
+                                                                                            8) \
                         F(K, b, 9) F(K, b, c) F(K, b, d) F(K, b, e) F(K, b, f)
 ALL_CC(F_RR, SUB, 8) ALL_CC(F_RR, SUB, 32) ALL_CC(F_RR, SUB, 64)
 ALL_CC(F_RI, SUB, 8) ALL_CC(F_RI, SUB, 16) ALL_CC(F_RI, SUB, 32) ALL_CC(F_RI, SUB, 64)
@@ -95,20 +96,27 @@ ALL_CC(F_MI, AND, 8) ALL_CC(F_MI, AND, 32)
 #define T_MI(K, b, cc) T_M(mi, K, b, cc)
 
 /* [operand size][condition]; empty: not fused */
-static const soft_fn sub_rr[4][16] = { [0] = { ALL_CC(T_RR, SUB, 8) }, [2] = { ALL_CC(T_RR, SUB, 32) },
+static const soft_fn sub_rr[4][16] = { [0] = { ALL_CC(T_RR, SUB, 8) },
+                                       [2] = { ALL_CC(T_RR, SUB, 32) },
                                        [3] = { ALL_CC(T_RR, SUB, 64) } };
-static const soft_fn sub_ri[4][16] = { [0] = { ALL_CC(T_RI, SUB, 8) }, [1] = { ALL_CC(T_RI, SUB, 16) },
-                                       [2] = { ALL_CC(T_RI, SUB, 32) }, [3] = { ALL_CC(T_RI, SUB, 64) } };
-static const soft_fn and_rr[4][16] = { [0] = { ALL_CC(T_RR, AND, 8) }, [1] = { ALL_CC(T_RR, AND, 16) },
-                                       [2] = { ALL_CC(T_RR, AND, 32) }, [3] = { ALL_CC(T_RR, AND, 64) } };
-static const soft_fn and_ri[4][16] = { [0] = { ALL_CC(T_RI, AND, 8) }, [2] = { ALL_CC(T_RI, AND, 32) },
+static const soft_fn sub_ri[4][16] = { [0] = { ALL_CC(T_RI, SUB, 8) },
+                                       [1] = { ALL_CC(T_RI, SUB, 16) },
+                                       [2] = { ALL_CC(T_RI, SUB, 32) }, [3] = { ALL_CC(T_RI, SUB,
+                                                                                       64) } };
+static const soft_fn and_rr[4][16] = { [0] = { ALL_CC(T_RR, AND, 8) },
+                                       [1] = { ALL_CC(T_RR, AND, 16) },
+                                       [2] = { ALL_CC(T_RR, AND, 32) }, [3] = { ALL_CC(T_RR, AND,
+                                                                                       64) } };
+static const soft_fn and_ri[4][16] = { [0] = { ALL_CC(T_RI, AND, 8) },
+                                       [2] = { ALL_CC(T_RI, AND, 32) },
                                        [3] = { ALL_CC(T_RI, AND, 64) } };
 static const struct soft_mem3 sub_rm[4][16] = { [2] = { ALL_CC(T_RM, SUB, 32) },
                                                 [3] = { ALL_CC(T_RM, SUB, 64) } };
 static const struct soft_mem3 sub_mr[4][16] = { [0] = { ALL_CC(T_MR, SUB, 8) },
                                                 [2] = { ALL_CC(T_MR, SUB, 32) },
                                                 [3] = { ALL_CC(T_MR, SUB, 64) } };
-static const struct soft_mem3 sub_mi[4][16] = { [0] = { ALL_CC(T_MI, SUB, 8) }, [1] = { ALL_CC(T_MI, SUB, 16) },
+static const struct soft_mem3 sub_mi[4][16] = { [0] = { ALL_CC(T_MI, SUB, 8) },
+                                                [1] = { ALL_CC(T_MI, SUB, 16) },
                                                 [2] = { ALL_CC(T_MI, SUB, 32) },
                                                 [3] = { ALL_CC(T_MI, SUB, 64) } };
 static const struct soft_mem3 and_mi[4][16] = { [0] = { ALL_CC(T_MI, AND, 8) },

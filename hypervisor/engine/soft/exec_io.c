@@ -12,7 +12,8 @@ static uint32_t port_in(struct soft_vcpu *v, const struct soft_op *op, uint16_t 
     return x;
 }
 
-static void port_out(struct soft_vcpu *v, const struct soft_op *op, uint16_t port, unsigned size, uint32_t x)
+static void port_out(struct soft_vcpu *v, const struct soft_op *op, uint16_t port, unsigned size,
+                     uint32_t x)
 {
     soft_check_io(v, op, port, size);
     soft_begin_callback(v, op);

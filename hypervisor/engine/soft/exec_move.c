@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* MOV, MOVZX/MOVSX/MOVSXD, LEA, XCHG of registers, CMOVcc, SETcc, CBW..CQO, BSWAP, MOVBE, MOVNTI,
- * LAHF/SAHF, flag instructions, XLAT, NOPs. */
+/* MOV, MOVZX/MOVSX/MOVSXD, LEA, XCHG of registers, CMOVcc, SETcc, CBW..CQO, BSWAP, MOVBE,
+ * MOVNTI, LAHF/SAHF, flag instructions, XLAT, NOPs. */
 #include "hypervisor/engine/soft/exec.h"
 
 #define SIZES(F) F(8) F(16) F(32) F(64)
@@ -25,7 +25,8 @@ SOFT_MEMFN(mov_mi##b, mov_mx_core##b(v, op, how, (uint##b##_t)op->imm))
 SIZES(MOV)
 
 struct forms { soft_fn rr, ri; struct soft_mem3 rm, mr, mi; };
-#define TAB(b) { mov_rr##b, mov_ri##b, SOFT_MEM3(mov_rm##b), SOFT_MEM3(mov_mr##b), SOFT_MEM3(mov_mi##b) },
+#define TAB(b) { mov_rr##b, mov_ri##b, SOFT_MEM3(mov_rm##b), SOFT_MEM3(mov_mr##b), \
+                 SOFT_MEM3(mov_mi##b) },
 static const struct forms movs[4] = { SIZES(TAB) };
 
 /* Moves with a 64-bit absolute address: the offset is in imm. Rare. */
@@ -133,7 +134,8 @@ SOFT_FN(xchg_rr##b) \
 { uint##b##_t x = RD##b(op->d), y = RD##b(op->s); WR##b(op->d, y); WR##b(op->s, x); SOFT_NEXT; }
 SIZES(XCHG)
 
-/* CMOVcc: the load happens (and faults) whatever the condition; a 32-bit one always clears the top. */
+/* CMOVcc: the load happens (and faults) whatever the condition; a 32-bit one always clears the
+ * top. */
 #define CMOV_CC(cc) \
 SOFT_FN(cmov64_##cc) { if (soft_cond(v, 0x##cc)) R64(op->d) = R64(op->s); SOFT_NEXT; } \
 SOFT_FN(cmov32_##cc) { R64(op->d) = soft_cond(v, 0x##cc) ? R32(op->s) : R32(op->d); SOFT_NEXT; } \

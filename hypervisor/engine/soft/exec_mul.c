@@ -19,8 +19,10 @@ SOFT_INLINE uint##b##_t do_imul##b(struct soft_vcpu *v, uint##b##_t x, uint##b##
     return (uint##b##_t)p; \
 } \
 SOFT_FN(imul_rr##b) { WR##b(op->d, do_imul##b(v, RD##b(op->d), RD##b(op->s))); SOFT_NEXT; } \
-SOFT_FN(imul_rri##b) { WR##b(op->d, do_imul##b(v, RD##b(op->s), (uint##b##_t)op->imm)); SOFT_NEXT; } \
-SOFT_INLINE bool imul_m_core##b(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, bool imm) \
+SOFT_FN(imul_rri##b) { WR##b(op->d, \
+                             do_imul##b(v, RD##b(op->s), (uint##b##_t)op->imm)); SOFT_NEXT; } \
+SOFT_INLINE bool imul_m_core##b(struct soft_vcpu *v, const struct soft_op *op, enum soft_how how, \
+                                bool imm) \
 { \
     uint##b##_t x; \
     if (!ld##b(v, op, how, soft_ea_how(v, op, how, b / 8, false), &x)) \

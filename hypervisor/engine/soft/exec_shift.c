@@ -3,14 +3,15 @@
 #include "hypervisor/engine/soft/exec.h"
 
 /*
- * Flags: a masked count of 0 changes none. OF is architectural for counts of 1 only; for others
- * we give what the same formula gives. Rotates change CF and OF alone.
+ * Flags: a masked count of 0 changes none. OF is architectural for counts of 1 only; for others we
+ * give what the same formula gives. Rotates change CF and OF alone.
  */
 #define SHIFTS(b) \
 SOFT_INLINE void sh_cc##b(struct soft_vcpu *v, uint##b##_t r, bool cf, bool of) \
 { soft_set_cc(v, CC_OP(CC_RES, b), sx##b(r), (cf ? FL_CF : 0) | (of ? FL_OF : 0)); } \
 SOFT_INLINE void rot_cc(b)(struct soft_vcpu *v, bool cf, bool of) \
-{ soft_set_flags(v, (soft_get_flags(v) & ~(FL_CF | FL_OF)) | (cf ? FL_CF : 0) | (of ? FL_OF : 0)); } \
+{ soft_set_flags(v, \
+                 (soft_get_flags(v) & ~(FL_CF | FL_OF)) | (cf ? FL_CF : 0) | (of ? FL_OF : 0)); } \
 SOFT_INLINE uint##b##_t do_shl##b(struct soft_vcpu *v, uint##b##_t x, unsigned n) \
 { \
     uint##b##_t r; bool cf; \
@@ -117,8 +118,10 @@ static const struct forms shifts[][4] = {
     [RCL] = ROW(rcl), [RCR] = ROW(rcr),
 };
 
-/* SHLD and SHRD with 16-bit operands and counts above 16 are undefined; we use the doubled source. */
-static uint64_t do_shxd(struct soft_vcpu *v, uint64_t x, uint64_t y, unsigned n, unsigned bits, bool left)
+/* SHLD and SHRD with 16-bit operands and counts above 16 are undefined; we use the doubled
+ * source. */
+static uint64_t do_shxd(struct soft_vcpu *v, uint64_t x, uint64_t y, unsigned n, unsigned bits,
+                        bool left)
 {
     uint64_t r, sign = 1ull << (bits - 1);
     bool cf;
@@ -170,7 +173,8 @@ static soft_fn sel_shxd(struct soft_insn *in, struct soft_op *op, bool left)
     return in->bits == 16 ? shxd_r16 : in->bits == 32 ? shxd_r32 : shxd_r64;
 }
 
-/* BMI2: no flags. The second source (the count) is in x, or imm for RORX; the first in s or memory. */
+/* BMI2: no flags. The second source (the count) is in x, or imm for RORX; the first in s or
+ * memory. */
 #define BMI2(b) \
 SOFT_INLINE uint##b##_t do_shx##b(unsigned kind, uint##b##_t x, unsigned n) \
 { \
@@ -245,7 +249,8 @@ soft_fn soft_sel_shift(struct soft_insn *in, struct soft_op *op)
         return NULL;
     f = &shifts[k][soft_szi(in->bits)];
     by_cl = soft_is_reg(in, 1);
-    if (!by_cl)                             /* the immediate 1 of the D0/D1 forms is an operand too */
+    /* the immediate 1 of the D0/D1 forms is an operand too */
+    if (!by_cl)
         op->imm = in->o[1].imm.value.u & (in->bits == 64 ? 63 : 31);
     if (soft_is_mem(in, 0))
         return soft_pick(by_cl ? &f->mc : &f->mi, op);

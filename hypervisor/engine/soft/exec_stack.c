@@ -202,14 +202,17 @@ static __attribute__((noinline)) void enter_do(struct soft_vcpu *v, const struct
     bool wide = v->mode & SOFT_M_CODE64, s32 = v->mode & SOFT_M_STACK32;
 
     /* All that can fault first: the pushes, and the word that the new frame ends with. */
-    soft_probe(v, op, soft_stack_va(v, op, sp - total, (unsigned)total, true), (unsigned)total, true);
+    soft_probe(v, op, soft_stack_va(v, op, sp - total, (unsigned)total, true), (unsigned)total,
+               true);
     for (unsigned i = 1; i < level; i++)
         (void)soft_ld_slow(v, op, soft_stack_va(v, op, bp - i * size, size, false), size);
-    soft_probe(v, op, soft_stack_va(v, op, sp - total - (op->imm & 0xffff), size, true), size, true);
+    soft_probe(v, op, soft_stack_va(v, op, sp - total - (op->imm & 0xffff), size, true), size,
+               true);
     soft_push(v, op, bp, bits);
     frame = soft_sp(v);
     for (unsigned i = 1; i < level; i++)
-        soft_push(v, op, soft_ld_slow(v, op, soft_stack_va(v, op, bp - i * size, size, false), size), bits);
+        soft_push(v, op, soft_ld_slow(v, op, soft_stack_va(v, op, bp - i * size, size, false),
+                                      size), bits);
     if (level)
         soft_push(v, op, frame, bits);
     soft_set_sp(v, soft_sp(v) - (op->imm & 0xffff));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MOVS STOS LODS CMPS SCAS, with REP in bulk: as much at a time as lies within one page of source and
- * destination, by memcpy or a fill when both are plain RAM. Registers are brought up to date after
- * each piece, so a fault or a kick in between leaves a state to restart from.
+ * MOVS STOS LODS CMPS SCAS, with REP in bulk: as much at a time as lies within one page of source
+ * and destination, by memcpy or a fill when both are plain RAM. Registers are brought up to date
+ * after each piece, so a fault or a kick in between leaves a state to restart from.
  */
 #include <string.h>
 
@@ -114,7 +114,8 @@ static void fill(uint8_t *p, unsigned size, uint64_t x, uint64_t n)
         memcpy(p + i * size, &x, size);
 }
 
-/* MOVS with overlap upwards by less than the copy repeats a pattern: element by element, as the CPU does. */
+/* MOVS with overlap upwards by less than the copy repeats a pattern: element by element, as the
+ * CPU does. */
 static void move_up(uint8_t *d, const uint8_t *s, unsigned size, uint64_t n)
 {
     if (d <= s || d >= s + n * size) {
@@ -161,7 +162,8 @@ static uint64_t str_bulk(struct soft_vcpu *v, const struct soft_op *op, struct s
     if (!d) {
         soft_probe(v, op, dva, 1, true);
         d = soft_wptr(v, dva, 1);
-        if (op->d == MOVS)                  /* the probe may have pushed the source out of the TLB */
+        /* the probe may have pushed the source out of the TLB */
+        if (op->d == MOVS)
             src = soft_rptr(v, sva, 1);
     }
     if (!d || (op->d == MOVS && !src))

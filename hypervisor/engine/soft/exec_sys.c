@@ -26,8 +26,9 @@ SOFT_FN(cli)
 }
 
 /*
- * The instruction after STI runs before any interrupt. When nothing makes us leave, it simply does, and
- * the shadow need not exist; otherwise the run loop executes that one instruction on its own.
+ * The instruction after STI runs before any interrupt. When nothing makes us leave, it simply
+ * does, and the shadow need not exist; otherwise the run loop executes that one instruction on its
+ * own.
  */
 SOFT_FN(sti)
 {
@@ -166,7 +167,7 @@ SOFT_FN(smsw)
     SOFT_NEXT;
 }
 
-/* ---------------------------------------------------------------- descriptor tables, TLB, caches */
+/* --------------------------------------------------------------- descriptor tables, TLB, caches */
 
 static __attribute__((noinline)) void load_table(struct soft_vcpu *v, const struct soft_op *op,
                                                  struct engine_table *t)
@@ -374,7 +375,7 @@ static __attribute__((noinline)) void wrmsr_do(struct soft_vcpu *v, const struct
 SOFT_FN(rdmsr) { rdmsr_do(v, op); SOFT_SYNC(v, op); }
 SOFT_FN(wrmsr) { wrmsr_do(v, op); SOFT_SYNC(v, op); }
 
-/* ---------------------------------------------------------------- SYSCALL, SYSENTER, SWAPGS, FSGSBASE */
+/* ---------------------------------------------------------- SYSCALL, SYSENTER, SWAPGS, FSGSBASE */
 
 static void flat_code(struct soft_vcpu *v, uint16_t sel, unsigned dpl, bool wide)
 {
@@ -498,9 +499,10 @@ SOFT_FN(stac_clac)
     SOFT_NEXT;
 }
 
-/* ---------------------------------------------------------------- software interrupts, hypercalls */
+/* -------------------------------------------------------------- software interrupts, hypercalls */
 
-static void deliver_next(struct soft_vcpu *v, const struct soft_op *op, unsigned vector, enum soft_event type)
+static void deliver_next(struct soft_vcpu *v, const struct soft_op *op, unsigned vector,
+                         enum soft_event type)
 {
     uint64_t next = SOFT_RIP(v, op) + op->len;
 

@@ -3,9 +3,9 @@
  * Lazy arithmetic flags. Included by soft.h.
  *
  * An instruction that sets flags stores its result, its second operand and what it did; the flags
- * are worked out when something reads them. cc_res is the result sign-extended to 64 bits, so
- * zero and sign need no operand size; carry and overflow shift both operands up to bit 63 by
- * 64 - size, so that one formula serves all sizes.
+ * are worked out when something reads them. cc_res is the result sign-extended to 64 bits, so zero
+ * and sign need no operand size; carry and overflow shift both operands up to bit 63 by 64 - size,
+ * so that one formula serves all sizes.
  */
 #ifndef KR_SOFT_FLAGS_H
 #define KR_SOFT_FLAGS_H

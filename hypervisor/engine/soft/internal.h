@@ -9,24 +9,27 @@
 enum soft_decode_result { SOFT_DECODE_OK, SOFT_DECODE_CROSSES };
 #define SOFT_MAX_INSN 15
 /*
- * Decodes up to max instructions at `bytes` (avail bytes to the end of the page, and
- * SOFT_MAX_INSN readable ones behind are not assumed) into ops, of which there must be max + 2.
- * CROSSES: the very first instruction does not end within avail. Never faults; what cannot be
- * decoded becomes an op that raises #UD.
+ * Decodes up to max instructions at `bytes` (avail bytes to the end of the page, and SOFT_MAX_INSN
+ * readable ones behind are not assumed) into ops, of which there must be max + 2. CROSSES: the
+ * very first instruction does not end within avail. Never faults; what cannot be decoded becomes
+ * an op that raises #UD.
  */
-enum soft_decode_result soft_decode(uint32_t mode, const uint8_t *bytes, unsigned avail, unsigned page_off,
+enum soft_decode_result soft_decode(uint32_t mode, const uint8_t *bytes, unsigned avail,
+                                    unsigned page_off,
                                     unsigned max, struct soft_op *ops, unsigned *nr_ops,
                                     unsigned *nr_insns, unsigned *nr_bytes);
 
 /* ---- block.c: pages, blocks, the jump cache */
 /* The block at v's RIP; raises the fetch fault if there is none. */
 struct soft_block *soft_find_block(struct soft_vcpu *v);
-/* Block ends' slow paths (as handlers): continue at gpr[16]; the link ones remember what they found. */
+/* Block ends' slow paths (as handlers): continue at gpr[16]; the link ones remember what they
+ * found. */
 void soft_find_go(struct soft_vcpu *v, const struct soft_op *op);
 void soft_continue(struct soft_vcpu *v, const struct soft_op *op);      /* exec_branch.c */
 void soft_link_taken(struct soft_vcpu *v, const struct soft_op *op);
 void soft_link_fall(struct soft_vcpu *v, const struct soft_op *op);
-/* v stored to [gpa, gpa + size) within one page that may hold code; op: the storing instruction or NULL. */
+/* v stored to [gpa, gpa + size) within one page that may hold code; op: the storing instruction
+ * or NULL. */
 void soft_code_written(struct soft_vcpu *v, const struct soft_op *op, uint64_t gpa, unsigned size);
 /* Forget v's code in gfn, or all of it. */
 void soft_drop_page(struct soft_vcpu *v, uint64_t gfn);
@@ -70,15 +73,16 @@ void soft_tlb_drop_gfn(struct soft_vcpu *v, uint64_t gfn, bool write_only, bool 
 uint64_t soft_fetch_gpa(struct soft_vcpu *v, uint64_t va);
 /* The kind that present CPL and AC call for. */
 enum soft_tlb_kind soft_kind(const struct soft_vcpu *v);
-/* Accesses with rights other than the present ones: descriptor tables, TSS, stacks of other rings.
- * op NULL: the fault belongs to the instruction at gpr[16]. */
-uint64_t soft_ld_as(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind, uint64_t va,
+/* Accesses with rights other than the present ones: descriptor tables, TSS, stacks of other
+ * rings. op NULL: the fault belongs to the instruction at gpr[16]. */
+uint64_t soft_ld_as(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind,
+                    uint64_t va,
                     unsigned size);
 void soft_st_as(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind, uint64_t va,
                 unsigned size, uint64_t val);
-/* For LOCKed instructions: host address for an atomic operation on size bytes (2 ^ n <= 16), or NULL
- * (MMIO, or across pages: the caller does it under soft_split_lock). After the operation on a
- * non-NULL pointer the caller calls soft_locked_done. */
+/* For LOCKed instructions: host address for an atomic operation on size bytes (2 ^ n <= 16), or
+ * NULL (MMIO, or across pages: the caller does it under soft_split_lock). After the operation on
+ * a non-NULL pointer the caller calls soft_locked_done. */
 void *soft_lock_ptr(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, unsigned size);
 void soft_locked_done(struct soft_vcpu *v, const struct soft_op *op, void *p, unsigned size);
 void soft_split_lock(struct soft_vcpu *v);
@@ -88,7 +92,8 @@ size_t soft_gva_copy(struct soft_vcpu *v, uint64_t gva, void *buf, size_t len, b
 /* ---- segment.c */
 struct soft_desc { uint64_t lo, hi; };    /* hi: second half of 16-byte descriptors */
 /* Loads a data segment register or SS (MOV, POP, LDS ...) with all checks. */
-void soft_load_seg(struct soft_vcpu *v, const struct soft_op *op, enum engine_sreg reg, uint16_t sel);
+void soft_load_seg(struct soft_vcpu *v, const struct soft_op *op, enum engine_sreg reg,
+                   uint16_t sel);
 /* Fetches a descriptor; false: null or beyond the table (raise yourself). */
 bool soft_read_desc(struct soft_vcpu *v, const struct soft_op *op, uint16_t sel, uint64_t *desc);
 struct engine_segment soft_unpack_desc(uint16_t sel, uint64_t desc);
@@ -96,16 +101,21 @@ void soft_set_accessed(struct soft_vcpu *v, const struct soft_op *op, uint16_t s
 void soft_set_seg(struct soft_vcpu *v, enum engine_sreg reg, const struct engine_segment *s);
 void soft_null_seg(struct soft_vcpu *v, enum engine_sreg reg, uint16_t sel);
 void soft_real_seg(struct soft_vcpu *v, enum engine_sreg reg, uint16_t sel);
-/* After a change of CPL to an outer ring: data segments that the new CPL may not use become null. */
+/* After a change of CPL to an outer ring: data segments that the new CPL may not use become
+ * null. */
 void soft_drop_inner_segs(struct soft_vcpu *v);
 /* SS:SP or SS:ESP of ring `cpl` from the TSS (legacy), or RSPn (long). */
-void soft_tss_stack(struct soft_vcpu *v, const struct soft_op *op, unsigned cpl, uint16_t *ss, uint64_t *sp);
-/* Checks and fetches an SS descriptor for a switch to ring cpl; err_vector for its faults (#TS or #GP). */
-struct engine_segment soft_check_ss(struct soft_vcpu *v, const struct soft_op *op, uint16_t sel, unsigned cpl,
+void soft_tss_stack(struct soft_vcpu *v, const struct soft_op *op, unsigned cpl, uint16_t *ss,
+                    uint64_t *sp);
+/* Checks and fetches an SS descriptor for a switch to ring cpl; err_vector for its faults (#TS
+ * or #GP). */
+struct engine_segment soft_check_ss(struct soft_vcpu *v, const struct soft_op *op, uint16_t sel,
+                                    unsigned cpl,
                                     unsigned err_vector, uint64_t *desc);
 /* May ports [port, port + size) be used? Raises #GP(0) if not. */
 void soft_check_io(struct soft_vcpu *v, const struct soft_op *op, uint16_t port, unsigned size);
-uint64_t soft_seg_linear(struct soft_vcpu *v, const struct soft_op *op, enum engine_sreg reg, uint64_t off,
+uint64_t soft_seg_linear(struct soft_vcpu *v, const struct soft_op *op, enum engine_sreg reg,
+                         uint64_t off,
                          unsigned size, bool write);
 
 #define SEG_TYPE(s) ((s)->attr & 0xf)
@@ -117,19 +127,23 @@ uint64_t soft_seg_linear(struct soft_vcpu *v, const struct soft_op *op, enum eng
 #define SEG_G       (1u << 11)
 
 /* ---- exception.c */
-enum soft_event { SOFT_EV_FAULT, SOFT_EV_IRQ, SOFT_EV_NMI, SOFT_EV_SOFT };  /* SOFT: INT n, INT3, INTO */
+/* SOFT: INT n, INT3, INTO */
+enum soft_event { SOFT_EV_FAULT, SOFT_EV_IRQ, SOFT_EV_NMI, SOFT_EV_SOFT };
 /* Delivers through the IDT, pushing gpr[16] as the return address. May raise. */
-void soft_deliver(struct soft_vcpu *v, unsigned vector, enum soft_event type, bool has_error, uint32_t error);
+void soft_deliver(struct soft_vcpu *v, unsigned vector, enum soft_event type, bool has_error,
+                  uint32_t error);
 /* Turns the raise that has just been caught into what must be delivered; false: triple fault. */
 bool soft_combine(struct soft_vcpu *v);
 void soft_iret(struct soft_vcpu *v, const struct soft_op *op, unsigned bits);
-/* Far return to the frame on the stack: `frame` words (2: CS:IP, 3: and flags), then `release` bytes, then, to an
- * outer ring, SS:SP. */
-void soft_return_far(struct soft_vcpu *v, const struct soft_op *op, unsigned bits, unsigned frame, unsigned release,
+/* Far return to the frame on the stack: `frame` words (2: CS:IP, 3: and flags), then `release`
+ * bytes, then, to an outer ring, SS:SP. */
+void soft_return_far(struct soft_vcpu *v, const struct soft_op *op, unsigned bits, unsigned frame,
+                     unsigned release,
                      uint64_t flags, uint64_t flags_mask);
 
 /* ---- run.c, soft.c */
-void soft_update_mode(struct soft_vcpu *v);        /* after changes of CR0, EFER, CS, SS, CPL, TF, AC */
+/* after changes of CR0, EFER, CS, SS, CPL, TF, AC */
+void soft_update_mode(struct soft_vcpu *v);
 void soft_set_rflags(struct soft_vcpu *v, uint64_t val, uint64_t mask);
 void soft_attend(struct soft_vcpu *v, unsigned bits);
 void soft_set_cr0(struct soft_vcpu *v, const struct soft_op *op, uint64_t val);
@@ -140,7 +154,8 @@ void soft_update_fpu(struct soft_vcpu *v);
 enum engine_exit soft_run(struct engine_vcpu *ev, uint64_t max_insns);
 void soft_trace(struct soft_vcpu *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void soft_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);   /* cpuid.c */
-/* Every call to the machine comes between these two (CPUID and CR8 reads, which cannot fail, need the first). */
+/* Every call to the machine comes between these two (CPUID and CR8 reads, which cannot fail,
+ * need the first). */
 static inline void soft_begin_callback(struct soft_vcpu *v, const struct soft_op *op)
 {
     v->cb_op = op;

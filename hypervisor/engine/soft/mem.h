@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest memory as handlers see it: effective addresses, loads and stores with faults.
- * Included by soft.h; not on its own.
+ * Guest memory as handlers see it: effective addresses, loads and stores with faults. Included by
+ * soft.h; not on its own.
  *
  * The fast path is one compare in the data TLB and one host access, so aligned accesses are as
- * atomic and as ordered as on the host (x86). All else -- a miss, a page crossing, MMIO, a store to a
- * page that holds decoded code -- goes through the slow functions in tlb.c.
- * va is always linear. Functions without "va" take the operand described by op.
+ * atomic and as ordered as on the host (x86). All else -- a miss, a page crossing, MMIO, a store
+ * to a page that holds decoded code -- goes through the slow functions in tlb.c. va is always
+ * linear. Functions without "va" take the operand described by op.
  */
 #ifndef KR_SOFT_MEM_H
 #define KR_SOFT_MEM_H
@@ -22,9 +22,10 @@ void soft_st_slow(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, un
 __m128i soft_ld128_slow(struct soft_vcpu *v, const struct soft_op *op, uint64_t va);
 void soft_st128_slow(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, __m128i val);
 
-/* n bytes, 1 to 4096; all or nothing where faults are concerned. buf is v->scratch or belongs to a
- * caller that is not a handler itself (see the rules in soft.h). */
-void soft_ld_bytes(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, void *buf, unsigned n);
+/* n bytes, 1 to 4096; all or nothing where faults are concerned. buf is v->scratch or belongs to
+ * a caller that is not a handler itself (see the rules in soft.h). */
+void soft_ld_bytes(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, void *buf,
+                   unsigned n);
 void soft_st_bytes(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, const void *buf,
                    unsigned n);
 /* Raises the fault that a load (or store) of n bytes at va would raise, and changes nothing. */
@@ -37,7 +38,8 @@ static inline uint64_t soft_ea_raw(struct soft_vcpu *v, const struct soft_op *op
 }
 
 /* Linear address of op's memory operand for an access of size bytes. */
-static inline uint64_t soft_ea(struct soft_vcpu *v, const struct soft_op *op, unsigned size, bool write)
+static inline uint64_t soft_ea(struct soft_vcpu *v, const struct soft_op *op, unsigned size,
+                               bool write)
 {
     uint64_t a = soft_ea_raw(v, op);
 
@@ -71,7 +73,8 @@ static inline void *soft_wptr(struct soft_vcpu *v, uint64_t va, unsigned size)
 }
 
 #define SOFT_MEM(bits) \
-static inline uint##bits##_t soft_ld##bits(struct soft_vcpu *v, const struct soft_op *op, uint64_t va) \
+static inline uint##bits##_t soft_ld##bits(struct soft_vcpu *v, const struct soft_op *op, \
+                                           uint64_t va) \
 { \
     const volatile soft_u##bits *p = soft_rptr(v, va, bits / 8); \
     return soft_likely(p) ? *p : (uint##bits##_t)soft_ld_slow(v, op, va, bits / 8); \
@@ -98,7 +101,8 @@ static inline __m128i soft_ld128(struct soft_vcpu *v, const struct soft_op *op, 
     return soft_likely(p) ? _mm_loadu_si128(p) : soft_ld128_slow(v, op, va);
 }
 
-static inline void soft_st128(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, __m128i val)
+static inline void soft_st128(struct soft_vcpu *v, const struct soft_op *op, uint64_t va,
+                              __m128i val)
 {
     void *p = soft_wptr(v, va, 16);
 
@@ -108,7 +112,8 @@ static inline void soft_st128(struct soft_vcpu *v, const struct soft_op *op, uin
         soft_st128_slow(v, op, va, val);
 }
 
-/* The operand of a legacy SSE instruction must be aligned; #GP(0) otherwise. Comes before the access. */
+/* The operand of a legacy SSE instruction must be aligned; #GP(0) otherwise. Comes before the
+ * access. */
 static inline void soft_align16(struct soft_vcpu *v, const struct soft_op *op, uint64_t va)
 {
     if (soft_unlikely(va & 15))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Page table walks: none, 32-bit with 4 MiB pages, PAE, 4-level with 2 MiB and 1 GiB pages.
- * Accessed and dirty bits are set by compare-and-exchange, since other vCPUs walk and write the same
- * tables. Intel SDM vol. 3 ch. 4.
+ * Accessed and dirty bits are set by compare-and-exchange, since other vCPUs walk and write the
+ * same tables. Intel SDM vol. 3 ch. 4.
  */
 #include "hypervisor/engine/soft/internal.h"
 
@@ -47,7 +47,8 @@ static bool set_bits(struct soft_vcpu *v, struct level *l, uint64_t bits, bool w
         return true;
     if (wide) {
         uint64_t old = l->val;
-        if (!__atomic_compare_exchange_n((uint64_t *)l->ptr, &old, old | bits, false, __ATOMIC_SEQ_CST,
+        if (!__atomic_compare_exchange_n((uint64_t *)l->ptr, &old, old | bits, false,
+                                         __ATOMIC_SEQ_CST,
                                          __ATOMIC_SEQ_CST))
             return false;
     } else {
@@ -94,7 +95,8 @@ static enum outcome walk_32(struct soft_vcpu *v, uint64_t va, struct sum *s)
             s->base = shift == 12 ? l->val & 0xfffff000
                                   : (l->val & 0xffc00000) | (l->val >> 13 & 0xff) << 32;
             /* Bit 21 is reserved in a 4 MiB entry, and so is what lies above the address width. */
-            return shift == 22 && (l->val & 1ull << 21 || s->base & PTE_RSVD) ? WALK_RESERVED : WALK_OK;
+            return shift == 22 && (l->val & 1ull << 21 ||
+                                   s->base & PTE_RSVD) ? WALK_RESERVED : WALK_OK;
         }
         table = l->val & 0xfffff000;
     }
@@ -143,7 +145,8 @@ static enum outcome walk_wide(struct soft_vcpu *v, uint64_t va, struct sum *s)
 }
 
 /* May this access go through entries with these rights? */
-static bool allowed(struct soft_vcpu *v, uint64_t rights, enum soft_tlb_kind kind, enum soft_access access)
+static bool allowed(struct soft_vcpu *v, uint64_t rights, enum soft_tlb_kind kind,
+                    enum soft_access access)
 {
     bool user_page = rights & PTE_U;
 

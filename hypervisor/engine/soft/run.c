@@ -54,7 +54,8 @@ static bool must_exit(struct soft_vcpu *v, enum engine_exit *exit)
         *exit = ENGINE_EXIT_KICK;
         return true;
     }
-    if (v->budget < 0) {                     /* also with an event pending: a guest may fault for ever */
+    /* also with an event pending: a guest may fault for ever */
+    if (v->budget < 0) {
         *exit = ENGINE_EXIT_KICK;
         return true;
     }
@@ -84,7 +85,8 @@ static void deliver_pending(struct soft_vcpu *v)
         v->halted = false;
     v->in_delivery = true;
     v->budget--;
-    soft_deliver(v, v->event.vector, (enum soft_event)v->event.type, v->event.has_error, v->event.error);
+    soft_deliver(v, v->event.vector, (enum soft_event)v->event.type, v->event.has_error,
+                 v->event.error);
     v->in_delivery = false;
     v->event.valid = false;
     v->sti_shadow = v->mov_ss_shadow = false;

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Segments: limit and type checks outside 64-bit mode, descriptor loads, the TSS. SDM vol. 3 ch. 3, 5, 7. */
+/* Segments: limit and type checks outside 64-bit mode, descriptor loads, the TSS. SDM vol. 3 ch.
+ * 3, 5, 7. */
 #include "hypervisor/engine/soft/internal.h"
 
 /* ---------------------------------------------------------------- addresses */
 
-static SOFT_NORETURN void seg_fault(struct soft_vcpu *v, const struct soft_op *op, enum engine_sreg reg)
+static SOFT_NORETURN void seg_fault(struct soft_vcpu *v, const struct soft_op *op,
+                                    enum engine_sreg reg)
 {
     soft_raise_err(v, op, reg == ENGINE_SS ? SOFT_SS : SOFT_GP, 0);
 }
 
-uint64_t soft_seg_linear(struct soft_vcpu *v, const struct soft_op *op, enum engine_sreg reg, uint64_t off,
+uint64_t soft_seg_linear(struct soft_vcpu *v, const struct soft_op *op, enum engine_sreg reg,
+                         uint64_t off,
                          unsigned size, bool write)
 {
     const struct engine_segment *s = &v->seg[reg];
@@ -38,14 +41,16 @@ uint64_t soft_seg_linear(struct soft_vcpu *v, const struct soft_op *op, enum eng
     return (uint32_t)(s->base + off);
 }
 
-uint64_t soft_ea_slow(struct soft_vcpu *v, const struct soft_op *op, uint64_t a, unsigned size, bool write)
+uint64_t soft_ea_slow(struct soft_vcpu *v, const struct soft_op *op, uint64_t a, unsigned size,
+                      bool write)
 {
     if (op->ea == SOFT_EA_PLAIN || op->ea == SOFT_EA_BASED)
         return a + v->segbase[op->seg];
     if (op->ea == SOFT_EA_ADDR32)
         return (uint32_t)a + v->segbase[op->seg];
     a = op->ea == SOFT_EA_SEG16 ? (uint16_t)a : (uint32_t)a;
-    return soft_seg_linear(v, op, op->seg == SOFT_SEG_NONE ? ENGINE_DS : (enum engine_sreg)op->seg, a, size,
+    return soft_seg_linear(v, op, op->seg == SOFT_SEG_NONE ? ENGINE_DS : (enum engine_sreg)op->seg,
+                           a, size,
                            write);
 }
 
@@ -128,7 +133,8 @@ void soft_real_seg(struct soft_vcpu *v, enum engine_sreg reg, uint16_t sel)
     soft_set_seg(v, reg, &s);
 }
 
-struct engine_segment soft_check_ss(struct soft_vcpu *v, const struct soft_op *op, uint16_t sel, unsigned cpl,
+struct engine_segment soft_check_ss(struct soft_vcpu *v, const struct soft_op *op, uint16_t sel,
+                                    unsigned cpl,
                                     unsigned err_vector, uint64_t *desc)
 {
     struct engine_segment s;
@@ -139,14 +145,16 @@ struct engine_segment soft_check_ss(struct soft_vcpu *v, const struct soft_op *o
     if (!soft_read_desc(v, op, sel, desc))
         soft_raise_err(v, op, err_vector, err);
     s = soft_unpack_desc(sel, *desc);
-    if ((sel & 3) != cpl || SEG_DPL(&s) != cpl || !(s.attr & SEG_S) || SEG_TYPE(&s) & 8 || !(SEG_TYPE(&s) & 2))
+    if ((sel & 3) != cpl || SEG_DPL(&s) != cpl || !(s.attr & SEG_S) || SEG_TYPE(&s) & 8 ||
+        !(SEG_TYPE(&s) & 2))
         soft_raise_err(v, op, err_vector, err);
     if (!(s.attr & SEG_P))
         soft_raise_err(v, op, SOFT_SS, err);
     return s;
 }
 
-void soft_load_seg(struct soft_vcpu *v, const struct soft_op *op, enum engine_sreg reg, uint16_t sel)
+void soft_load_seg(struct soft_vcpu *v, const struct soft_op *op, enum engine_sreg reg,
+                   uint16_t sel)
 {
     struct engine_segment s;
     uint32_t err = sel & ~3u;
@@ -199,7 +207,8 @@ void soft_drop_inner_segs(struct soft_vcpu *v)
 
 /* ---------------------------------------------------------------- TSS */
 
-void soft_tss_stack(struct soft_vcpu *v, const struct soft_op *op, unsigned cpl, uint16_t *ss, uint64_t *sp)
+void soft_tss_stack(struct soft_vcpu *v, const struct soft_op *op, unsigned cpl, uint16_t *ss,
+                    uint64_t *sp)
 {
     uint32_t off;
     bool wide = SEG_TYPE(&v->tr) & 8;        /* 32- or 64-bit TSS */

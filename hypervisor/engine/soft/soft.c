@@ -13,7 +13,8 @@ static struct soft_engine *engine(struct engine *e) { return (struct soft_engine
 /* Zeroed memory that costs nothing until it is touched. */
 static void *reserve(size_t size)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
 
     return p == MAP_FAILED ? NULL : p;
 }
@@ -75,8 +76,10 @@ static void destroy(struct engine *en)
 static void reset(struct soft_vcpu *v)
 {
     for (unsigned i = 0; i < ENGINE_NR_SREGS; i++)
-        soft_set_seg(v, (enum engine_sreg)i, &(struct engine_segment){ .limit = 0xffff, .attr = 0x93 });
-    soft_set_seg(v, ENGINE_CS, &(struct engine_segment){ .sel = 0xf000, .base = 0xffff0000, .limit = 0xffff,
+        soft_set_seg(v, (enum engine_sreg)i, &(struct engine_segment){ .limit = 0xffff,
+                                                                       .attr = 0x93 });
+    soft_set_seg(v, ENGINE_CS, &(struct engine_segment){ .sel = 0xf000, .base = 0xffff0000,
+                                                         .limit = 0xffff,
                                                          .attr = 0x9b });
     v->tr = (struct engine_segment){ .limit = 0xffff, .attr = 0x8b };
     v->ldtr = (struct engine_segment){ .limit = 0xffff, .attr = 0x82 };
@@ -184,7 +187,8 @@ static void get_state(struct engine_vcpu *ev, struct engine_state *s)
     }
 }
 
-/* What a CPU cannot be in: the checks that VM entry would make, as far as the soft CPU depends on them. */
+/* What a CPU cannot be in: the checks that VM entry would make, as far as the soft CPU depends
+ * on them. */
 static bool state_valid(const struct engine_state *s)
 {
     bool pg = s->cr0 & CR0_PG, lma = s->efer & EFER_LMA;
@@ -226,7 +230,8 @@ static int set_state(struct engine_vcpu *ev, const struct engine_state *s)
     memcpy(v->gpr, s->gpr, sizeof(s->gpr));
     v->gpr[16] = s->rip;
     v->gpr[17] = 0;
-    v->rflags = s->rflags & (FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_AC | FL_VIF | FL_VIP | FL_ID);
+    v->rflags = s->rflags & (FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_AC | FL_VIF |
+                             FL_VIP | FL_ID);
     soft_set_flags(v, (uint32_t)s->rflags & FL_ARITH);
     for (unsigned i = 0; i < ENGINE_NR_SREGS; i++)
         soft_set_seg(v, (enum engine_sreg)i, &s->seg[i]);
@@ -261,8 +266,12 @@ static int set_state(struct engine_vcpu *ev, const struct engine_state *s)
     v->in_delivery = false;
     v->failed = false;
     /* The CPL is SS's DPL; a null SS in 64-bit mode holds it in the selector. */
-    v->cpl = !(v->cr0 & CR0_PE) ? 0 : (uint8_t)(s->seg[ENGINE_SS].attr & SEG_P ? SEG_DPL(&s->seg[ENGINE_SS])
-                                                                               : s->seg[ENGINE_SS].sel & 3);
+    if (!(v->cr0 & CR0_PE))
+        v->cpl = 0;
+    else if (s->seg[ENGINE_SS].attr & SEG_P)
+        v->cpl = (uint8_t)SEG_DPL(&s->seg[ENGINE_SS]);
+    else
+        v->cpl = s->seg[ENGINE_SS].sel & 3;
     soft_tlb_flush(v, true);
     soft_update_fpu(v);
     soft_update_mode(v);
@@ -297,7 +306,8 @@ static void inject(struct soft_vcpu *v, uint8_t vector, enum soft_event type)
     v->halted = false;
 }
 
-static void inject_irq(struct engine_vcpu *v, uint8_t vector) { inject(vcpu(v), vector, SOFT_EV_IRQ); }
+static void inject_irq(struct engine_vcpu *v, uint8_t vector) { inject(vcpu(v), vector,
+                                                                       SOFT_EV_IRQ); }
 
 static void inject_nmi(struct engine_vcpu *v)
 {
@@ -322,7 +332,8 @@ static uint64_t rip(struct engine_vcpu *ev)
     return v->cb_op ? SOFT_RIP(v, v->cb_op) : v->gpr[16];
 }
 
-static void paging(struct engine_vcpu *ev, uint64_t *cr0, uint64_t *cr3, uint64_t *cr4, uint64_t *efer)
+static void paging(struct engine_vcpu *ev, uint64_t *cr0, uint64_t *cr3, uint64_t *cr4,
+                   uint64_t *efer)
 {
     const struct soft_vcpu *v = vcpu(ev);
 

@@ -32,7 +32,8 @@ static inline uint64_t soft_stack_va(struct soft_vcpu *v, const struct soft_op *
     return soft_seg_linear(v, op, ENGINE_SS, off & soft_sp_mask(v), size, write);
 }
 
-static inline void soft_push(struct soft_vcpu *v, const struct soft_op *op, uint64_t x, unsigned bits)
+static inline void soft_push(struct soft_vcpu *v, const struct soft_op *op, uint64_t x,
+                             unsigned bits)
 {
     uint64_t sp = soft_sp(v) - bits / 8;
 
@@ -40,7 +41,8 @@ static inline void soft_push(struct soft_vcpu *v, const struct soft_op *op, uint
     soft_set_sp(v, sp);
 }
 
-static inline uint64_t soft_peek(struct soft_vcpu *v, const struct soft_op *op, unsigned off, unsigned bits)
+static inline uint64_t soft_peek(struct soft_vcpu *v, const struct soft_op *op, unsigned off,
+                                 unsigned bits)
 {
     return soft_ld_slow(v, op, soft_stack_va(v, op, soft_sp(v) + off, bits / 8, false), bits / 8);
 }

@@ -5,8 +5,8 @@
  *
  * A data TLB entry's rtag is set when RAM or ROM may be read there, its wtag when a store needs
  * nothing further: writable, dirty already set, RAM, no decoded code in the page. All else leaves
- * the tag empty and comes here each time. There is one TLB per kind of access rights, so that a change
- * of CPL or AC is a change of pointer.
+ * the tag empty and comes here each time. There is one TLB per kind of access rights, so that a
+ * change of CPL or AC is a change of pointer.
  */
 #include <string.h>
 
@@ -114,7 +114,8 @@ void soft_tlb_drop_gfn(struct soft_vcpu *v, uint64_t gfn, bool write_only, bool 
 
 /* ---------------------------------------------------------------- translation with faults */
 
-static SOFT_NORETURN void page_fault(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, uint32_t error)
+static SOFT_NORETURN void page_fault(struct soft_vcpu *v, const struct soft_op *op, uint64_t va,
+                                     uint32_t error)
 {
     v->cr2 = va;
     soft_raise_err(v, op, SOFT_PF, error);
@@ -128,11 +129,14 @@ static enum soft_tlb_kind walk_kind(enum soft_tlb_kind kind)
 
 static uint8_t gfn_type(struct soft_vcpu *v, uint64_t gpa)
 {
-    return gpa < v->m->gpa_limit ? v->m->gfn_type[gpa >> SOFT_PAGE_SHIFT] : (uint8_t)ENGINE_GFN_NONE;
+    return gpa < v->m->gpa_limit
+        ? v->m->gfn_type[gpa >> SOFT_PAGE_SHIFT] : (uint8_t)ENGINE_GFN_NONE;
 }
 
-/* Translates; fills the TLB when it can. Linear addresses wrap at 4 GiB outside long mode (done by callers). */
-static uint64_t translate(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind, uint64_t va,
+/* Translates; fills the TLB when it can. Linear addresses wrap at 4 GiB outside long mode (done
+ * by callers). */
+static uint64_t translate(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind,
+                          uint64_t va,
                           bool write)
 {
     struct soft_tlbe *t = &v->tlbs[kind][va >> SOFT_PAGE_SHIFT & (SOFT_TLB_SIZE - 1)];
@@ -146,7 +150,8 @@ static uint64_t translate(struct soft_vcpu *v, const struct soft_op *op, enum so
     if (t->wtag == page)
         return (t->gpa & SOFT_PAGE_MASK) | PAGE_OFF(va);
     if (soft_long(v) && !soft_canonical(va))
-        soft_raise_err(v, op, op && op->seg == SOFT_SEG_NONE && (op->base == SOFT_G(4) || op->base == SOFT_G(5))
+        soft_raise_err(v, op, op && op->seg == SOFT_SEG_NONE &&
+                       (op->base == SOFT_G(4) || op->base == SOFT_G(5))
                                    ? SOFT_SS : SOFT_GP, 0);
     v->stats.tlb_misses++;
     if (!soft_walk(v, va, walk_kind(kind), write ? SOFT_WRITE : SOFT_READ, true, &w))
@@ -157,7 +162,8 @@ static uint64_t translate(struct soft_vcpu *v, const struct soft_op *op, enum so
     if (type == ENGINE_GFN_NONE || kind == SOFT_TLB_CHECKED)
         return w.gpa;
     t->rtag = page;
-    t->wtag = w.writable && type == ENGINE_GFN_RAM && !soft_has_code(v, w.gpa) ? page : SOFT_TLB_NONE;
+    t->wtag = w.writable && type == ENGINE_GFN_RAM && !soft_has_code(v,
+                                                                     w.gpa) ? page : SOFT_TLB_NONE;
     t->gpa = (w.gpa & SOFT_PAGE_MASK) | w.global;
     t->addend = (uintptr_t)v->ram + (w.gpa & SOFT_PAGE_MASK) - page;
     if (!w.global) {
@@ -211,7 +217,8 @@ static uint64_t ld_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t 
     }
 }
 
-static void st_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gpa, unsigned size, uint64_t x)
+static void st_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gpa, unsigned size,
+                    uint64_t x)
 {
     if (gfn_type(v, gpa) != ENGINE_GFN_RAM) {
         soft_begin_callback(v, op);
@@ -242,11 +249,13 @@ static bool crosses(uint64_t va, unsigned size)
 static void check_alignment(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind,
                             uint64_t va, unsigned size)
 {
-    if (soft_unlikely(kind == SOFT_TLB_CHECKED) && va & (size - 1) && (!soft_long(v) || soft_canonical(va)))
+    if (soft_unlikely(kind == SOFT_TLB_CHECKED) && va & (size - 1) &&
+        (!soft_long(v) || soft_canonical(va)))
         soft_raise_err(v, op, SOFT_AC, 0);
 }
 
-static uint64_t load(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind, uint64_t va,
+static uint64_t load(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind,
+                     uint64_t va,
                      unsigned size, bool as_write)
 {
     uint64_t a, b, x = 0;
@@ -264,7 +273,8 @@ static uint64_t load(struct soft_vcpu *v, const struct soft_op *op, enum soft_tl
     return x;
 }
 
-static void store(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind, uint64_t va,
+static void store(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind,
+                  uint64_t va,
                   unsigned size, uint64_t x)
 {
     uint64_t a, b;
@@ -295,12 +305,14 @@ uint64_t soft_ldw_slow(struct soft_vcpu *v, const struct soft_op *op, uint64_t v
     return load(v, op, soft_kind(v), va, size, true);
 }
 
-void soft_st_slow(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, unsigned size, uint64_t val)
+void soft_st_slow(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, unsigned size,
+                  uint64_t val)
 {
     store(v, op, soft_kind(v), va, size, val);
 }
 
-uint64_t soft_ld_as(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind, uint64_t va,
+uint64_t soft_ld_as(struct soft_vcpu *v, const struct soft_op *op, enum soft_tlb_kind kind,
+                    uint64_t va,
                     unsigned size)
 {
     return load(v, op, kind, va, size, false);
@@ -325,7 +337,8 @@ void soft_probe(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, unsi
 }
 
 /* Copies a piece that lies within a page; RAM in one go, MMIO in the largest aligned units. */
-static void copy_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gpa, uint8_t *buf, unsigned n,
+static void copy_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gpa, uint8_t *buf,
+                      unsigned n,
                       bool write)
 {
     uint8_t type = gfn_type(v, gpa);
@@ -355,7 +368,8 @@ static void copy_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gp
     }
 }
 
-static void copy(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, uint8_t *buf, unsigned n, bool write)
+static void copy(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, uint8_t *buf,
+                 unsigned n, bool write)
 {
     enum soft_tlb_kind kind = soft_kind(v);
     unsigned first;
@@ -373,12 +387,14 @@ static void copy(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, uin
     copy_phys(v, op, b, buf + first, n - first, write);
 }
 
-void soft_ld_bytes(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, void *buf, unsigned n)
+void soft_ld_bytes(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, void *buf,
+                   unsigned n)
 {
     copy(v, op, va, buf, n, false);
 }
 
-void soft_st_bytes(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, const void *buf, unsigned n)
+void soft_st_bytes(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, const void *buf,
+                   unsigned n)
 {
     copy(v, op, va, (uint8_t *)(uintptr_t)buf, n, true);
 }
@@ -425,10 +441,12 @@ void soft_locked_done(struct soft_vcpu *v, const struct soft_op *op, void *p, un
 void soft_split_lock(struct soft_vcpu *v)
 {
     pthread_mutex_lock(&v->e->split_lock);
+    v->split_held = true;                    /* a fault in between lets go of it (exception.c) */
 }
 
 void soft_split_unlock(struct soft_vcpu *v)
 {
+    v->split_held = false;
     pthread_mutex_unlock(&v->e->split_lock);
 }
 
