@@ -213,12 +213,16 @@ static int listen_own(struct loop *l)
     return loop_listen(l, fd);
 }
 
-static int listen_all(struct loop *l)
+/* *own: the socket is ours to take away again, not systemd's. */
+static int listen_all(struct loop *l, bool *own)
 {
     int count = sd_listen_fds(1), err = 0;
 
-    if (count <= 0)
-        return count ? count : listen_own(l);
+    if (count <= 0) {
+        err = count ? count : listen_own(l);
+        *own = !err;
+        return err;
+    }
     for (int i = 0; i < count && !err; i++)
         err = loop_listen(l, SD_LISTEN_FDS_START + i);
     return err;
@@ -260,11 +264,13 @@ static int open_host(const struct options *o, struct host *host, struct host_rea
 static int serve(struct store *s, struct loop *l, struct host_real *real, const struct options *o)
 {
     int err = catch_signals(loop_event(l));
+    char buf[PATH_MAX];
+    bool own = false;
 
     if (err >= 0 && real)
         err = loop_host(l, host_real_fd(real), host_real_pending, real);
     if (err >= 0)
-        err = listen_all(l);
+        err = listen_all(l, &own);
     if (err >= 0 && o->pid_file)
         err = write_pid(o->pid_file);
     if (err < 0) {
@@ -279,6 +285,8 @@ static int serve(struct store *s, struct loop *l, struct host_real *real, const 
     kr_log(KR_INFO, "ready");
     err = sd_event_loop(loop_event(l));
     sd_notify(0, "STOPPING=1");
+    if (own)
+        unlink(socket_path(buf, sizeof(buf)));
     return err < 0 ? 1 : err;
 }
 

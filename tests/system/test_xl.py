@@ -129,6 +129,14 @@ class Xl(HostTest):
         self.assertIn("Domain-0", self.host.xl("li"))
         self.assertNotEqual(self.host.run("xl", "re").returncode, 0)
 
+    def test_init_dom0_again(self):
+        """Keeps what others have changed."""
+        self.host.ok("xenstore-write", "/local/domain/0/name", "host")
+        self.host.ok("xen-init-dom0")
+        self.assertIn("host ", self.host.xl("list", "0"))
+        self.assertEqual(self.host.ok("xenstore-read", "/local/pool/0/name").strip(), "Pool-0")
+        self.host.ok("xenstore-write", "/local/domain/0/name", "Domain-0")
+
     def test_other_users_are_shut_out(self):
         for path in (self.host.path("core"), self.host.path("xenstored", "socket")):
             self.assertEqual(os.stat(path).st_mode & 0o077, 0, path)

@@ -77,11 +77,8 @@ expect 2 '' xs nonsense
 expect 2 '' xs ls -x
 expect 0 '/a/b' timeout 10 "$build/xenstored/xenstore-watch" -n 1 /a/b
 expect 0 'one' "$build/xenstored/xenstore-read" /a/b
-expect 0 '' "$build/xenstored/xen-init-dom0"
 expect 0 '' xs write /local/domain/0/name other
-expect 0 '' "$build/xenstored/xen-init-dom0"
 expect 0 'other' xs read /local/domain/0/name
-expect 0 'Pool-0' xs read /local/pool/0/name
 expect 1 '' "$build/xenstored/xenstored" -D
 expect 2 '' "$build/xenstored/xenstored" -Q nothing=3
 expect 0 'other' xs read /local/domain/0/name
