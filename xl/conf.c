@@ -106,7 +106,9 @@ void xl_conf_document(FILE *out)
 {
     for (size_t i = 0; i < NR_CONF; i++) {
         if (conf_keys[i].doc) {
-            fprintf(out, ".It Ic %s\n%s\n", conf_keys[i].name, conf_keys[i].doc);
+            fprintf(out, ".It Ic %s\n", conf_keys[i].name);
+            xl_mdoc_text(out, conf_keys[i].doc);
+            fputc('\n', out);
         }
     }
 }

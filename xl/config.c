@@ -676,7 +676,9 @@ void xl_config_document(FILE *out)
             if (keys[i].kind <= K_U32) {
                 fprintf(out, " No = Ar %s", kinds[keys[i].kind]);
             }
-            fprintf(out, "\n%s\n", keys[i].doc);
+            fputc('\n', out);
+            xl_mdoc_text(out, keys[i].doc);
+            fputc('\n', out);
         }
     }
     fputs(".El\n.Ss Keys not offered yet\nA file that sets one of these to something is refused:\n", out);

@@ -69,8 +69,7 @@ static void print_bash_completion(FILE *f)
           "complete -F _xl xl\n", f);
 }
 
-/* mdoc escapes: a backslash, and a leading dot or quote. */
-static void mdoc_text(FILE *f, const char *s)
+void xl_mdoc_text(FILE *f, const char *s)
 {
     if (*s == '.' || *s == '\'') {
         fputs("\\&", f);
@@ -78,6 +77,9 @@ static void mdoc_text(FILE *f, const char *s)
     for (; *s; s++) {
         if (*s == '\\') {
             fputs("\\e", f);
+        } else if (s[0] == '.' && s[1] == ' ') {
+            fputs(".\n", f);
+            s++;
         } else {
             fputc(*s, f);
         }
@@ -95,11 +97,11 @@ static void print_man(FILE *f)
         fprintf(f, ".It Cm %s", c->name);
         if (*c->args) {
             fputs(" Ar ", f);
-            mdoc_text(f, c->args);
+            xl_mdoc_text(f, c->args);
         }
         fputc('\n', f);
         fputc(toupper((unsigned char)c->summary[0]), f);
-        mdoc_text(f, c->summary + 1);
+        xl_mdoc_text(f, c->summary + 1);
         fputs(".\n", f);
         if (c->opts[0].c || c->opts[0].name) {
             fputs(".Bl -tag -width Ds -compact\n", f);
@@ -114,10 +116,10 @@ static void print_man(FILE *f)
             }
             if (o->arg) {
                 fputs(" Ar ", f);
-                mdoc_text(f, o->arg);
+                xl_mdoc_text(f, o->arg);
             }
             fputc('\n', f);
-            mdoc_text(f, o->help);
+            xl_mdoc_text(f, o->help);
             fputs(".\n", f);
         }
         if (c->opts[0].c || c->opts[0].name) {

@@ -64,6 +64,8 @@ extern const unsigned xl_nr_cmds;
 const struct xl_cmd *xl_find_cmd(const char *name, bool complain);
 void xl_print_usage(FILE *f, const struct xl_cmd *cmd);
 int main_help(struct xl *xl, int argc, char **argv);
+/* help.c: text as manual source: escaped, and each sentence on a line of its own. */
+void xl_mdoc_text(FILE *f, const char *s);
 
 /*
  * The next option of argv by cmd's table: its short letter, or 256 + row for one without; -1 at the
