@@ -376,7 +376,7 @@ static const struct key keys[] = {
     KEY("kernel", K_STRING, ANY, "Path of the kernel: an ELF image or a Linux bzImage.", B(kernel)),
     KEY("ramdisk", K_STRING, ANY, "Path of the initial RAM disk.", B(ramdisk)),
     KEY("cmdline", K_FUNC, ANY, "Kernel command line; wins over root and extra.", .set = set_cmdline),
-    KEY("root", K_FUNC, ANY, "Becomes root=... on the kernel command line.", .set = set_cmdline),
+    KEY("root", K_FUNC, ANY, "Becomes the root= argument of the kernel command line.", .set = set_cmdline),
     KEY("extra", K_FUNC, ANY, "Appended to the kernel command line.", .set = set_cmdline),
     KEY("cpus", K_FUNC, ANY, "CPUs that the vCPUs may use: \"0-3,^2\", or a list with one entry per vCPU.", .set = set_cpus),
     KEY("cpus_soft", K_FUNC, ANY, "CPUs that the vCPUs should use, in the same form.", .set = set_cpus_soft),
