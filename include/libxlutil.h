@@ -74,6 +74,39 @@ const char *xlu_cfg_key(const XLU_Config *cfg, int index, const char **where_r);
 /* Krypton's addition: writes "NAME:LINE: " + message to the report, for the setting of key n. */
 void xlu_cfg_complain(const XLU_Config *cfg, const char *n, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/*
+ * Krypton's addition: what the parsers below complain about is item entry (from 0) of the list n, or the
+ * setting n itself if it is no list; messages begin with its line and column. NULL: no place any more.
+ */
+void xlu_cfg_at(XLU_Config *cfg, const char *n, int entry);
+
+/*
+ * Parsers of device specifications. The struct must have been initialised; it stays the caller's, to
+ * dispose of after errors too, when it may be half filled. cfg is used for its report alone; a message names
+ * the specification and the part of it that is wrong.
+ */
+
+/*
+ * xl-disk-configuration(5). Several strings describe one disk together. EINVAL for a bad one, and when
+ * they leave out vdev or (unless it is a cdrom) target; nspecs 0 is allowed, and only sets the defaults.
+ */
+int xlu_disk_parse(XLU_Config *cfg, int nspecs, const char *const *specs, libxl_device_disk *disk);
+/*
+ * "10Mb/s@20ms" to nic's rate_bytes_per_interval and rate_interval_usecs. EINVAL, or EOVERFLOW for what is
+ * too large or 0.
+ */
+int xlu_vif_parse_rate(XLU_Config *cfg, const char *rate, libxl_device_nic *nic);
+
+/*
+ * The next three return 0 or a negative ERROR_ code of libxl, as Xen's do.
+ *
+ * [DDDD:]BB:SS.F, F may be '*'. What follows in str is not looked at.
+ */
+int xlu_pci_parse_bdf(XLU_Config *cfg, libxl_device_pci *pci, const char *str);
+/* xl-pci-configuration(5): BDF[@VSLOT] and options. */
+int xlu_pci_parse_spec_string(XLU_Config *cfg, libxl_device_pci *pci, const char *str);
+/* xl.cfg(5)'s rdm: "strategy=host,policy=strict|relaxed". */
+int xlu_rdm_parse(XLU_Config *cfg, libxl_rdm_reserve *rdm, const char *str);
 
 #ifdef __cplusplus
 }

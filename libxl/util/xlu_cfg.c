@@ -58,6 +58,7 @@ void xlu_cfg_destroy(XLU_Config *cfg)
         free(s);
     }
     free(cfg->filename);
+    free(cfg->at);
     free(cfg);
 }
 
@@ -152,6 +153,34 @@ void xlu_cfg_complain(const XLU_Config *cfg, const char *n, const char *fmt, ...
     vfprintf(cfg->report, fmt, ap);
     va_end(ap);
     fputc('\n', cfg->report);
+}
+
+void xlu_cfg_at(XLU_Config *cfg, const char *n, int entry)
+{
+    struct xlu_setting *s = n ? xlu__find(cfg, n) : NULL;
+    const XLU_ConfigValue *item = s && s->value->type == XLU_LIST ? xlu_cfg_get_listitem2(&s->value->u.list, entry) : NULL;
+
+    free(cfg->at);
+    cfg->at = NULL;
+    /* Without memory for it the messages name the file alone. */
+    if (item && asprintf(&cfg->at, "%.*s:%d:%d", (int)(strrchr(s->where, ':') - s->where), s->where,
+                         item->line, item->column) < 0) {
+        cfg->at = NULL;
+    } else if (s && !item) {
+        cfg->at = strdup(s->where);
+    }
+}
+
+int xlu__complain(const XLU_Config *cfg, const char *what, const char *spec, int rc, const char *fmt, ...)
+{
+    va_list ap;
+
+    fprintf(cfg->report, "%s: %s '%s': ", cfg->at ? cfg->at : cfg->filename, what, spec);
+    va_start(ap, fmt);
+    vfprintf(cfg->report, fmt, ap);
+    va_end(ap);
+    fputc('\n', cfg->report);
+    return rc;
 }
 
 static int find_typed(const XLU_Config *cfg, const char *n, enum XLU_ConfigValueType type, int dont_warn,

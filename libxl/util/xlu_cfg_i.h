@@ -34,11 +34,17 @@ struct XLU_Config {
     FILE *report;
     char *filename;
     struct xlu_setting *settings, **tail;
+    char *at;                  /* xlu_cfg_at()'s place, or NULL */
 };
 
 void xlu__value_free(XLU_ConfigValue *v);
 struct xlu_setting *xlu__find(const XLU_Config *cfg, const char *name);
 /* Parses text; returns 0 or an errno value after reporting why. */
 int xlu__parse(XLU_Config *cfg, const char *label, const char *text, size_t len);
+/*
+ * Says what is wrong with a device specification: "PLACE: WHAT 'SPEC': message". Returns rc.
+ */
+int xlu__complain(const XLU_Config *cfg, const char *what, const char *spec, int rc, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 
 #endif
