@@ -248,6 +248,167 @@ static void test_lar_lsl(void **state)
     assert_int_equal(s.gpr[ENGINE_RSI], 1);
 }
 
+/* ---------------------------------------------------------------- 16 bits */
+
+/* 16-bit protected mode: sizes, SP and IP wrap at 64 KiB, 66 and 67 prefixes. */
+static void test_protected_16(void **state)
+{
+    struct machine *m = *state;
+    struct engine_state s = state32(0x100);
+
+    s.seg[ENGINE_CS] = SEG(SEL_CODE16, 0x9b, 0xffff);
+    s.seg[ENGINE_CS].base = CODE_AT;
+    s.seg[ENGINE_SS] = s.seg[ENGINE_DS] = SEG(SEL_DATA16, 0x93, 0xffff);
+    s.seg[ENGINE_SS].base = s.seg[ENGINE_DS].base = DATA_AT;
+    s.gpr[ENGINE_RSP] = 0xabcd0000;                     /* only SP counts */
+    s.gpr[ENGINE_RBX] = 0xfff0;
+    s.gpr[ENGINE_RSI] = 0x20;
+    s.gpr[ENGINE_RDX] = 0x40;
+    /* mov ax,0x1234; push ax; mov eax,[edx]; mov [bx+si],ax; jmp 0xfffe */
+    CODE(m, CODE_AT + 0x100, 0xb8, 0x34, 0x12, 0x50, 0x66, 0x67, 0x8b, 0x02, 0x89, 0x00,
+         0xe9, 0xf1, 0xfe);
+    /* jmp +0x10, across the end: to 0x10; vmcall */
+    CODE(m, CODE_AT + 0xfffe, 0xeb, 0x10);
+    CODE(m, CODE_AT + 0x10, VMCALL);
+    put64(m, DATA_AT + 0x40, 0x55667788);
+    assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
+    assert_int_equal(m->last_hypercall, 0x55667788);
+    assert_int_equal(s.gpr[ENGINE_RSP], 0xabcdfffe);
+    assert_int_equal(get64(m, DATA_AT + 0xfffe) & 0xffff, 0x1234);
+    assert_int_equal(get64(m, DATA_AT + 0x10) & 0xffff, 0x7788);
+    assert_int_equal(s.rip, 0x13);
+}
+
+/* A word at offset 0xffff would wrap: #GP, or #SS on the stack; the vector table is IP, CS. */
+static void test_real_mode_limits(void **state)
+{
+    static const struct { uint8_t modrm, vector; } row[] = { { 0x07, 13 }, { 0x46, 12 } };
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct machine *m = *state;
+        struct engine_state s = state16(CODE_AT >> 4);
+        uint32_t at = row[i].vector * 4;
+        m->ram[at] = 0;
+        m->ram[at + 1] = 0x80;                          /* 0x3000:0x8000 */
+        m->ram[at + 2] = 0;
+        m->ram[at + 3] = 0x30;
+        CODE(m, CODE_AT + 0x8000, VMCALL);
+        /* mov ax,[bx] or [bp] */
+        CODE(m, CODE_AT, 0x8b, row[i].modrm, 0);
+        s.gpr[ENGINE_RBX] = s.gpr[ENGINE_RBP] = 0xffff;
+        assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
+        assert_int_equal(s.rip, 0x8003);
+        assert_int_equal(s.gpr[ENGINE_RSP], 0x8000 - 6);
+        assert_int_equal(get64(m, 0x8000 - 6) & 0xffffffff, (CODE_AT >> 4) << 16);
+    }
+}
+
+/* ---------------------------------------------------------------- debugging */
+
+/* TF: behind each instruction, each turn of a REP, one late after POPF and MOV SS; not within the
+ * handler; real mode, too. */
+static void test_trap_flag(void **state)
+{
+    struct machine *m = *state;
+    struct engine_state s = state64(CODE_AT, 0);
+    uint64_t f;
+
+    CODE(m, CODE_AT, 0xf3, 0xaa);                       /* rep stosb */
+    s.rflags |= 0x100;
+    s.gpr[ENGINE_RCX] = 3;
+    s.gpr[ENGINE_RDI] = DATA_AT;
+    f = expect_vector(m, &s, 1);
+    assert_int_equal(get64(m, f), CODE_AT);
+    assert_int_equal(s.gpr[ENGINE_RCX], 2);
+    assert_int_equal(get64(m, f + 16) & 0x100, 0x100);
+    assert_int_equal(s.rflags & 0x100, 0);
+    assert_int_equal(s.dr[6] & 0x400f, 0x4000);
+
+    s = state64(CODE_AT, 0);
+    CODE(m, CODE_AT, 0x9d, 0xff, 0xc3, 0x90);           /* popfq; inc ebx; nop */
+    put64(m, STACK_TOP, 0x102);
+    f = expect_vector(m, &s, 1);
+    assert_int_equal(get64(m, f), CODE_AT + 3);
+    assert_int_equal(s.gpr[ENGINE_RBX], 1);
+
+    s = state64(CODE_AT, 0);
+    CODE(m, CODE_AT, 0x8e, 0xd0, 0xff, 0xc3, 0x90);     /* mov ss,ax; inc ebx; nop */
+    s.rflags |= 0x100;
+    s.gpr[ENGINE_RAX] = SEL_DATA;
+    f = expect_vector(m, &s, 1);
+    assert_int_equal(get64(m, f), CODE_AT + 4);
+
+    s = state16(CODE_AT >> 4);
+    put64(m, 4, 0x30008000);
+    CODE(m, CODE_AT, 0x40, 0x40);                       /* inc ax */
+    CODE(m, CODE_AT + 0x8000, VMCALL);
+    s.rflags |= 0x100;
+    assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
+    assert_int_equal(m->last_hypercall, 1);
+    assert_int_equal(get64(m, 0x8000 - 6) & 0xffff, 1);
+}
+
+/* The registers' own rules. (That breakpoints do not fire is said in exec_sys.c.) */
+static void test_debug_registers(void **state)
+{
+    struct machine *m = *state;
+    struct engine_state s = state64(CODE_AT, 0);
+
+    /* mov dr0,rax; mov dr7,rbx; mov dr6,rcx; mov rsi,dr5; mov rdi,dr4; mov rdx,dr0; vmcall */
+    static const uint8_t code[] = {
+        0x0f, 0x23, 0xc0, 0x0f, 0x23, 0xfb, 0x0f, 0x23, 0xf1, 0x0f, 0x21, 0xee, 0x0f, 0x21, 0xe7,
+        0x0f, 0x21, 0xc2, VMCALL,
+    };
+    put_code(m, CODE_AT, code, sizeof(code));
+    s.gpr[ENGINE_RAX] = 0x123456789abc;
+    s.gpr[ENGINE_RBX] = 0xffffd8fc;                     /* all but GD and the enabling of DR0 */
+    s.gpr[ENGINE_RCX] = 0xffffffff;
+    assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
+    assert_int_equal(s.gpr[ENGINE_RDX], 0x123456789abc);
+    assert_int_equal(s.gpr[ENGINE_RSI], 0xffff04fc);
+    assert_int_equal(s.gpr[ENGINE_RDI], 0xffffeffful);
+
+    s = state64(CODE_AT + 9, 0);                        /* CR4.DE: DR5 is no register */
+    s.cr4 |= 8;
+    assert_int_equal(get64(m, expect_vector(m, &s, 6)), CODE_AT + 9);
+
+    s = state64(CODE_AT + 3, 0);                        /* bits 63:32 must be 0 */
+    s.gpr[ENGINE_RBX] = 1ull << 32;
+    assert_int_equal(get64(m, expect_vector(m, &s, 13) + 8), CODE_AT + 3);
+
+    s = state64(CODE_AT, 0);                            /* DR7.GD: #DB before any access */
+    s.dr[7] = 0x2400;
+    assert_int_equal(get64(m, expect_vector(m, &s, 1)), CODE_AT);
+    assert_int_equal(s.dr[6] & 0x2000, 0x2000);
+    assert_int_equal(s.dr[7], 0x400);
+
+    s = state64(CODE_AT, 3);
+    assert_int_equal(get64(m, expect_vector(m, &s, 13) + 8), CODE_AT);
+}
+
+/* A device's read leaves the interpreter between the start and the end of an x87 instruction. */
+static void test_x87_mmio(void **state)
+{
+    struct machine *m = *state;
+    struct engine_state s = state64(CODE_AT, 0);
+    uint16_t fcw, fsw;
+
+    /* fld1; fld qword [0xf00010]; fstp qword [DATA_AT]; fstp qword [DATA_AT+8];
+     * fldcw [0xf00010]; fld tbyte [0xf00010]; vmcall */
+    CODE(m, CODE_AT, 0xd9, 0xe8, 0xdd, 0x04, 0x25, 0x10, 0, 0xf0, 0,
+         0xdd, 0x1c, 0x25, 0, 0, 5, 0, 0xdd, 0x1c, 0x25, 8, 0, 5, 0,
+         0xd9, 0x2c, 0x25, 0x10, 0, 0xf0, 0, 0xdb, 0x2c, 0x25, 0x10, 0, 0xf0, 0, VMCALL);
+    assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
+    assert_int_equal(m->hypercalls, 1);
+    assert_int_equal(get64(m, DATA_AT), 0x1122334455667788);
+    assert_int_equal(get64(m, DATA_AT + 8), 0x3ff0000000000000);
+    assert_int_equal(s.fx[1] << 8 | s.fx[0], 0x1748);   /* what FLDCW made of 0x7788 */
+    assert_int_equal(s.fx[4], 0x80);                    /* one register in use, TOP is 7 */
+    __asm__ volatile("fnstcw %0\n\tfnstsw %1" : "=m"(fcw), "=m"(fsw));
+    assert_int_equal(fcw, 0x37f);                       /* the host's unit is at rest */
+    assert_int_equal(fsw & 0x3880, 0);
+}
+
 /* ---------------------------------------------------------------- events */
 
 static void test_mov_ss_shadow(void **state)
@@ -415,7 +576,9 @@ int main(void)
         T(test_expand_down),
         T(test_read_only_segment), T(test_load_seg_faults), T(test_call_gate),
         T(test_task_gate_refused),
-        T(test_sysenter_sysexit), T(test_lar_lsl), T(test_mov_ss_shadow), T(test_nmi),
+        T(test_sysenter_sysexit), T(test_lar_lsl), T(test_protected_16),
+        T(test_real_mode_limits), T(test_trap_flag), T(test_debug_registers), T(test_x87_mmio),
+        T(test_mov_ss_shadow), T(test_nmi),
         T(test_endless_faults),
         T(test_invalid_states), T(test_state_round_trip), T(test_gva_access),
         T(test_hypercall_verdicts),

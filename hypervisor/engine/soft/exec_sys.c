@@ -125,7 +125,8 @@ SOFT_FN(mov_to_dr)
 
     if (n >= 6 && x >> 32)
         soft_raise_err(v, op, SOFT_GP, 0);
-    v->dr[n] = x;
+    /* Reserved bits keep their values: SDM vol. 3, 17.2.3 and 17.2.4. */
+    v->dr[n] = n == 6 ? (x & 0xe00f) | 0xffff0ff0 : n == 7 ? (x & 0xffff23ff) | 0x400 : x;
     SOFT_NEXT;
 }
 

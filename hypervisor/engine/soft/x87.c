@@ -193,12 +193,33 @@ H(fwait)
 
 /* ---------------------------------------------------------------- memory forms */
 
+/* A read from a device leaves the interpreter, which brings the state home: back with it. */
+static inline void live_again(struct soft_vcpu *v)
+{
+    if (soft_unlikely(!v->x87.live))
+        go_live(v);
+}
+
+/* 80 bits are accessed as 64 and 16: under segmentation, a page fault of the first piece comes
+ * before the limit check of the second (found on AMD's CPUs, with offsets that wrap at 4 GiB). */
+static inline uint64_t ea_in_pieces(struct soft_vcpu *v, const struct soft_op *op, unsigned size,
+                                    bool write)
+{
+    if (soft_unlikely(size == 10 && op->ea >= SOFT_EA_SEG16)) {
+        uint64_t va = soft_ea(v, op, 8, write);
+        fp_align(v, op, va, 8);
+        soft_probe(v, op, va, 8, write);
+    }
+    return soft_ea(v, op, size, write);
+}
+
 #define LOAD(bits) \
 H(ld##bits) \
 { \
     begin(v, op); \
     uint##bits##_t value = soft_ld##bits(v, op, soft_ea(v, op, bits / 8, false)); \
     memcpy(v->scratch, &value, sizeof(value)); \
+    live_again(v); \
     run_stub(v, op); \
     note(v, op); \
     note_data(v, op); \
@@ -211,9 +232,10 @@ LOAD(64)
 H(ld80)
 {
     begin(v, op);
-    uint64_t va = soft_ea(v, op, 10, false);
+    uint64_t va = ea_in_pieces(v, op, 10, false);
     fp_align(v, op, va, 8);
     soft_ld_bytes(v, op, va, v->scratch, 10);
+    live_again(v);
     run_stub(v, op);
     note(v, op);
     note_data(v, op);
@@ -225,7 +247,7 @@ H(ld80)
 H(st)
 {
     begin(v, op);
-    uint64_t va = soft_ea(v, op, op->x, true);
+    uint64_t va = ea_in_pieces(v, op, op->x, true);
     fp_align(v, op, va, op->x == 10 ? 8 : op->x);
     soft_probe(v, op, va, op->x, true);
     run_stub(v, op);
@@ -241,6 +263,7 @@ H(fldcw)
     begin(v, op);
     uint16_t value = soft_ld16(v, op, soft_ea(v, op, 2, false));
     memcpy(v->scratch, &value, 2);
+    live_again(v);
     run_stub(v, op);
     SOFT_NEXT;
 }
