@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "tests/cpu/cpudiff.h"
 
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -127,13 +128,24 @@ static void build_paging(void)
               (p < DATA_RW ? PTE_W : 0));
 }
 
+/* The descriptor in which Linux tells user code its CPU and node: limit 19:0 is node << 12 | cpu
+ * (main.c keeps the process on one CPU). */
+static uint64_t cpu_number_desc(void)
+{
+    unsigned cpu = 0, node = 0, limit;
+
+    getcpu(&cpu, &node);
+    limit = node << 12 | cpu;
+    return 0x0040f50000000000 | (limit & 0xffff) | (uint64_t)(limit >> 16 & 0xf) << 48;
+}
+
 /* Linux's descriptor table for x86-64, as far as user code can tell. */
 static void build_tables(void)
 {
-    static const uint64_t gdt[16] = {
+    const uint64_t gdt[16] = {
         [1] = 0x00cf9b000000ffff, [2] = 0x00af9b000000ffff, [3] = 0x00cf93000000ffff,
         [4] = 0x00cffb000000ffff, [5] = 0x00cff3000000ffff, [6] = 0x00affb000000ffff,
-        [8] = 0x00008b0000000067, [15] = 0x0040f50000000000,
+        [8] = 0x00008b0000000067, [15] = cpu_number_desc(),
     };
     uint8_t *tss = ram + GPA_TSS;
     uint64_t rsp0 = SYS_VA + GPA_STACK_TOP;
