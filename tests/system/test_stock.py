@@ -1,0 +1,470 @@
+# SPDX-License-Identifier: MIT
+"""Debian's unmodified Xen 4.17 programs, above our low libraries and on our core.
+
+KR_STOCK_XEN is the folder of Debian's programs (kr_stock_xen in scripts/lib/common.sh); skipped when it is unset.
+They insist on /run/xen, /var/lib/xen, /var/log/xen and /usr/lib/xen-4.17, so each runs in a user and mount
+namespace where these places are the test's own. What was done is written to stock-clients.md in the build folder.
+"""
+import ctypes
+import glob
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import unittest
+
+from host import GUESTS, PREFIX, Console, HostTest
+
+STOCK = os.environ.get("KR_STOCK_XEN", "")
+BIN = os.path.join(STOCK, "usr/lib/xen-4.17/bin")
+TABLE = os.path.join(os.path.dirname(PREFIX), "stock-clients.md")
+PROMPT = "guest# "
+LOW = "toolcore toollog call evtchn foreignmemory gnttab devicemodel hypfs store".split()
+# What Debian's programs have compiled in: a folder, its entry, and where that is here. Below "run" is what our own
+# programs use in its place, so that both meet; libxenstat reads the folder of dom0's backend drivers.
+PLACES = [("/run", "xen", "run/xen"), ("/run", "xenstored", "run/xenstored"), ("/run", "lock", "lock"),
+          ("/var/lib", "xen", "run/lib"), ("/var/log", "xen", "run/log"), ("/usr/lib", "xen-4.17", None),
+          ("/sys/bus", "xen-backend", "xen-backend")]
+ROWS = []
+
+
+def package_version():
+    """Debian's version, as xl would say it: of the hypervisor it was built with."""
+    names = glob.glob(os.path.join(STOCK, "usr/share/doc/xen-utils-4.17/changelog*"))
+    if names:
+        out = subprocess.run(["gzip", "-dcf", names[0]], stdout=subprocess.PIPE, text=True, errors="replace").stdout
+        found = re.match(r"\S+ \((\S+)\)", out)
+        if found:
+            return found.group(1)
+    return "4.17"
+
+
+class Namespace:
+    """Runs commands where PLACES are the test's own, and all else is as it is."""
+
+    SCRIPT = """
+ns=$1 places=$2; shift 2
+for d in $places; do
+    mount --rbind $d "$ns/old$d" && mount --bind "$ns/new$d" $d || exit 125
+done
+exec "$@"
+"""
+
+    def __init__(self, root):
+        self.folder = os.path.join(root, "ns")
+        os.makedirs(os.path.join(root, "xen-backend", "devices"))
+        for folder, own, here in PLACES:
+            new, old = self.folder + "/new" + folder, self.folder + "/old" + folder
+            if not os.path.isdir(new):
+                os.makedirs(new)
+                os.makedirs(old)
+                for name in os.listdir(folder):
+                    os.symlink(os.path.join(old, name), os.path.join(new, name))
+            entry = os.path.join(new, own)
+            if os.path.islink(entry):
+                os.unlink(entry)
+            target = os.path.join(root, here) if here else os.path.join(STOCK, "usr/lib", own)
+            os.makedirs(target, mode=0o700, exist_ok=True)
+            os.symlink(target, entry)
+
+    def add_proc_xen(self, port):
+        """For a store: /proc/xen as a Xen dom0's kernel has it, with the store's port and its page, and a limit of
+        open files that nobody needs to be root for."""
+        new = self.folder + "/new/proc"
+        os.makedirs(new + "/xen")
+        os.makedirs(new + "/sys/fs")
+        os.makedirs(self.folder + "/old/proc")
+        for name in os.listdir("/proc"):
+            if not name.isdigit() and name not in ("xen", "sys"):
+                os.symlink(self.folder + "/old/proc/" + name, os.path.join(new, name))
+        for name, text in (("xen/xsd_port", str(port)), ("xen/xsd_kva", "\0" * 4096),
+                           ("sys/fs/nr_open", "%d\n" % resource.getrlimit(resource.RLIMIT_NOFILE)[1])):
+            with open(os.path.join(new, name), "w") as f:
+                f.write(text)
+
+    def command(self, *argv, proc=False):
+        places = sorted({place[0] for place in PLACES}) + ["/proc"] * proc
+        return ["unshare", "-U", "-r", "-m", "sh", "-c", self.SCRIPT, "sh", self.folder, " ".join(places), *argv]
+
+    def why_not(self, **kw):
+        """Why this machine lets nobody make such namespaces, or None."""
+        r = subprocess.run(self.command("true", **kw), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return r.stdout.strip() if r.returncode else None
+
+
+class StockTest(HostTest):
+    ours = ()                         # libraries above the low ones that are ours too
+
+    @classmethod
+    def setUpClass(cls):
+        if not STOCK:
+            raise unittest.SkipTest("KR_STOCK_XEN is not set")
+        super().setUpClass()
+        try:
+            cls.prepare()
+        except BaseException:
+            super().tearDownClass()
+            raise
+
+    @classmethod
+    def prepare(cls):
+        host = cls.host
+        cls.ns = Namespace(host.dir)
+        why = cls.ns.why_not()
+        if why:
+            raise unittest.SkipTest("no user namespaces here: " + why)
+        libs = os.path.join(host.dir, "lib")
+        os.mkdir(libs)
+        for name in LOW + list(cls.ours):
+            found = glob.glob("%s/lib/libxen%s.so.[0-9]*" % (PREFIX, name))
+            if not found:
+                raise AssertionError("our libxen%s is not installed" % name)
+            for path in found:
+                os.symlink(path, os.path.join(libs, os.path.basename(path)))
+        cls.env = dict(host.env, XENSTORED_PATH=host.path("xenstored", "socket"), LD_LIBRARY_PATH=":".join(
+            [libs] + [os.path.join(STOCK, d, "x86_64-linux-gnu") for d in ("usr/lib", "lib")]))
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        write_table()
+
+    def stock(self, program, *args, status=0, timeout=120):
+        """Runs one of Debian's programs and returns what it printed, or fails."""
+        r = subprocess.run(self.ns.command(self.program(program), *args), env=self.env, timeout=timeout, text=True,
+                           errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if status is not None and r.returncode != status:
+            raise AssertionError("Debian's %s %s: exit %d\n%s%s" %
+                                 (program, " ".join(args), r.returncode, r.stdout, r.stderr))
+        return r.stdout + (r.stderr if status is None else "")
+
+    @staticmethod
+    def program(name):
+        for folder in (BIN, os.path.join(STOCK, "usr/bin"), os.path.join(STOCK, "usr/sbin")):
+            if os.access(os.path.join(folder, name), os.X_OK):
+                return os.path.join(folder, name)
+        raise AssertionError("Debian has no " + name)
+
+    def xl(self, *args, **kw):
+        return self.stock("xl", *args, **kw)
+
+    def daemon(self, program, *args, **kw):
+        """Starts one of Debian's daemons in the foreground; it ends with the test."""
+        log = open(os.path.join(self.host.dir, program + ".log"), "ab")
+        self.addCleanup(log.close)
+        # unshare and the shell exec, so this pid is the daemon's.
+        proc = subprocess.Popen(self.ns.command(self.program(program), *args, **kw), env=self.env,
+                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self.addCleanup(self.end, proc)
+        return proc
+
+    @staticmethod
+    def end(proc):
+        proc.terminate()
+        try:
+            proc.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            proc.kill()
+            proc.wait()
+
+    def log_of(self, program):
+        with open(os.path.join(self.host.dir, program + ".log"), errors="replace") as f:
+            return f.read()[-2000:]
+
+    def replace_service(self, name):
+        """Stops our own daemon; the host starts it again after the test."""
+        pid = self.host.service_pid(name)
+        os.kill(pid, signal.SIGTERM)
+        self.host.wait("our %s has ended" % name, lambda: not self.host.processes("sbin/" + name), 10)
+        os.unlink(self.host.path(name + ".pid"))
+
+    def libraries(self, program):
+        """Where the dynamic linker finds a program's Xen libraries: name -> path."""
+        out = subprocess.run(["/lib64/ld-linux-x86-64.so.2", "--list", self.program(program)], env=self.env, check=True,
+                             stdout=subprocess.PIPE, text=True).stdout
+        return dict(re.findall(r"(libx(?:en|l)\w+)\.so\S* => (\S+)", out))
+
+    def done(self, client, what, program=None):
+        """A row of the table: says that what was asserted since the last one holds."""
+        theirs = [] if client == "our xl" else sorted(
+            name for name, path in self.libraries(program or client).items() if path.startswith(STOCK))
+        ROWS.append((client, ", ".join(theirs) or "none", what, "works"))
+
+    def run(self, result=None):
+        bad = len(result.failures) + len(result.errors)
+        value = super().run(result)
+        if len(result.failures) + len(result.errors) > bad:
+            ROWS.append((self.id().partition(".")[2], "", "the steps after the rows above", "FAILED"))
+        return value
+
+    def hello(self, **keys):
+        return self.host.config(**dict(dict(kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None, extra=None,
+                                            memory=32), **keys))
+
+    def stock_console(self, name):
+        con = Console(name, env=self.env, command=self.ns.command(self.program("xl"), "console", name))
+        self.addCleanup(con.close)
+        return con
+
+    def ask(self, con, command, timeout=60):
+        con.send("echo B''EGIN; %s; echo E''ND" % command)
+        return con.expect(r"BEGIN\r?\n((?s:.*?))END\r?\n", timeout).group(1).decode(errors="replace").replace("\r", "")
+
+    def row(self, name):
+        """A domain's line of xl list: domid, memory, vcpus, state."""
+        for line in self.xl("list").splitlines():
+            if line.split()[0] == name:
+                return line.split()[1:5]
+        return None
+
+    def gone(self, name, timeout=30):
+        self.host.wait("%s is gone" % name, lambda: name not in self.host.domains(), timeout)
+
+
+def write_table():
+    version = package_version()
+    with open(TABLE, "w") as f:
+        f.write("# Debian's unmodified clients on Krypton\n\nWritten by tests/system/test_stock.py. "
+                "All else is ours: the low libraries, the core, the daemons that a row does not name.\n\n"
+                "| client | version | Debian's libraries below it | what was done | result |\n|---|---|---|---|---|\n")
+        for client, stack, what, result in ROWS:
+            f.write("| %s | %s | %s | %s | %s |\n" % (client, version, stack, what, result))
+
+
+class Toolstack(StockTest):
+    """Debian's xl."""
+
+    def test_libraries_are_whose_they_should_be(self):
+        ours = {"libxen" + name for name in LOW + list(self.ours)}
+        for program in ("xl", "xenstored", "oxenstored", "xenconsoled", "xen-init-dom0", "xentop"):
+            libraries = self.libraries(program)
+            self.assertTrue(libraries, program)
+            for name, path in libraries.items():
+                self.assertEqual(path.startswith(self.host.dir), name in ours, path)
+                self.assertEqual(path.startswith(STOCK), name not in ours, path)
+
+    def test_xl_information(self):
+        info = self.xl("info")
+        self.assertRegex(info, r"(?m)^xen_major +: 4$")
+        self.assertRegex(info, r"(?m)^xen_minor +: 17$")
+        total = int(re.search(r"(?m)^total_memory +: (\d+)$", info).group(1))
+        self.assertEqual(total, int(self.host.xl("info", "total_memory")))
+        self.done("xl", "info")
+        self.assertIn("Domain-0", self.xl("list"))
+        self.done("xl", "list")
+        self.assertIn("(XEN)", self.xl("dmesg"))
+        self.done("xl", "dmesg")
+        self.assertRegex(self.xl("cpupool-list"), r"(?m)^Pool-0 +\d+ +credit2 +y +1$")
+        self.done("xl", "cpupool-list")
+
+    def test_xl_whole_life(self):
+        """From create to shutdown, with Debian's kernel."""
+        config = self.host.config(vcpus=2, memory=256)
+        self.xl("create", config)
+        con = self.stock_console("guest")
+        con.expect(PROMPT, 180)
+        self.done("xl", "create: Debian's kernel as PVH to its shell")
+        self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
+        self.done("xl", "console")
+        self.assertEqual(self.row("guest")[2], "2")
+
+        self.xl("pause", "guest")
+        self.assertRegex(self.row("guest")[3], r"^[-r][-b]p---$")
+        self.xl("unpause", "guest")
+        self.assertNotIn("p", self.row("guest")[3])
+        self.assertEqual(self.ask(con, "echo alive").strip(), "alive")
+        self.done("xl", "pause, unpause")
+
+        rows = [line.split() for line in self.xl("vcpu-list", "guest").splitlines()[1:]]
+        self.assertEqual([(r[0], r[2]) for r in rows], [("guest", "0"), ("guest", "1")])
+        self.done("xl", "vcpu-list")
+        self.xl("vcpu-set", "guest", "1")
+        self.host.wait("one vCPU is left", lambda: self.row("guest")[2] == "1", 30)
+        self.assertEqual(self.ask(con, "cat /sys/devices/system/cpu/online").strip(), "0")
+        self.xl("vcpu-set", "guest", "2")
+        # Linux only makes it present: bringing it up is udev's part.
+        self.ask(con, "while ! echo 1 2>/dev/null >/sys/devices/system/cpu/cpu1/online; do sleep 0.2; done")
+        self.host.wait("there are two vCPUs", lambda: self.row("guest")[2] == "2", 30)
+        self.done("xl", "vcpu-set: down and up, seen by the guest")
+
+        self.xl("mem-set", "guest", "200")
+        self.host.wait("the guest has given memory back", lambda: int(self.row("guest")[1]) <= 201, 60)
+        self.done("xl", "mem-set")
+
+        self.xl("sched-credit2", "-d", "guest", "-w", "512", "-c", "80")
+        self.assertRegex(self.xl("sched-credit2", "-d", "guest"), r"guest +\d+ +512 +80")
+        self.done("xl", "sched-credit2")
+
+        self.xl("shutdown", "-w", "guest")
+        self.gone("guest")
+        self.done("xl", "shutdown")
+        self.assertEqual(self.host.processes("krypton-domain"), [])
+
+    def test_xl_destroy(self):
+        self.xl("create", "-p", self.hello())
+        self.assertRegex(self.row("guest")[3], "p")
+        self.xl("destroy", "guest")
+        self.assertEqual(self.host.domains(), {})
+        self.done("xl", "create -p, destroy")
+
+    def test_xl_create_destroy_leaves_nothing(self):
+        self.xl("create", "-p", self.hello())
+        self.xl("destroy", "guest")
+        before = self.host.snapshot()
+        for _ in range(3):
+            self.xl("create", "-p", self.hello())
+            self.xl("destroy", "guest")
+        after = self.host.snapshot()
+        # Debian's xl keeps its log files, and turns them.
+        for state in (before, after):
+            state["files"] = [f for f in state["files"] if not f.startswith(self.host.path("log"))]
+        self.assertEqual(after, before)
+        self.done("xl", "create and destroy again: nothing is left")
+
+    def test_cross_ours_then_debian(self):
+        self.host.xl("create", "-p", self.hello(name="ours", on_poweroff="preserve"))
+        domid = str(self.host.domains()["ours"])
+        self.assertEqual(self.row("ours")[0], domid)
+        self.assertEqual(self.xl("domid", "ours").strip(), domid)
+        self.assertIn('"name": "ours"', self.xl("list", "-l", "ours"))
+        self.xl("unpause", "ours")
+        self.host.wait("it has shut down", lambda: "s" in self.row("ours")[3], 20)
+        self.xl("destroy", "ours")
+        self.gone("ours")
+        self.done("xl", "sees, unpauses and destroys a domain of our xl")
+
+    def test_cross_debian_then_ours(self):
+        self.xl("create", "-p", self.hello(name="theirs", on_poweroff="preserve"))
+        self.assertIn("theirs", self.host.domains())
+        self.assertIn('"name": "theirs"', self.host.xl("list", "-l"))
+        self.host.xl("unpause", "theirs")
+        self.host.wait("it has shut down", lambda: "---s" in self.host.xl("list", "theirs"), 20)
+        self.host.xl("destroy", "theirs")
+        self.assertIsNone(self.row("theirs"))
+        self.done("our xl", "sees, unpauses and destroys a domain of Debian's xl")
+
+
+class Clients(StockTest):
+    """Debian's other programs, beside our daemons."""
+
+    def test_xenstore_tools(self):
+        self.stock("xenstore-write", "/test/a", "1", "/test/b/c", "2")
+        self.assertEqual(self.stock("xenstore-read", "/test/a"), "1\n")
+        self.assertEqual(sorted(self.stock("xenstore-list", "/test").split()), ["a", "b"])
+        self.assertEqual(self.stock("xenstore-ls", "-f", "/test"), self.host.ok("xenstore-ls", "-f", "/test"))
+        self.stock("xenstore-chmod", "/test/a", "n0", "r1")
+        self.assertIn("(n0,r1)", self.stock("xenstore-ls", "-p", "/test"))
+        self.stock("xenstore-exists", "/test/a")
+        self.stock("xenstore-rm", "/test")
+        self.stock("xenstore-exists", "/test/a", status=1)
+        self.stock("xenstore-read", "/test/a", status=1)
+        self.done("xenstore-*", "write, read, list, ls, chmod, exists, rm", "xenstore-ls")
+
+    def test_xen_init_dom0(self):
+        self.host.ok("xenstore-rm", "/local/domain/0/name")
+        self.stock("xen-init-dom0")
+        self.assertEqual(self.host.ok("xenstore-read", "/local/domain/0/name"), "Domain-0\n")
+        self.assertIn("Domain-0", self.host.xl("list", "0"))
+        self.done("xen-init-dom0", "names domain 0 again")
+
+    def test_xentop(self):
+        self.host.xl("create", "-p", self.hello(name="topped"))
+        out = self.stock("xentop", "-b", "-i", "1")
+        self.assertRegex(out, r"(?m)^ +Domain-0 ")
+        self.assertRegex(out, r"(?m)^ +topped ----p- ")
+        self.done("xentop", "-b -i 1 with a guest")
+
+    def test_xenconsoled(self):
+        self.replace_service("xenconsoled")
+        logs = os.path.join(self.host.dir, "console-logs")
+        os.mkdir(logs)
+        daemon = self.daemon("xenconsoled", "-i", "--log=guest", "--log-dir=" + logs)
+        self.addCleanup(self.host.start)
+        self.host.xl("create", self.host.config())
+        con = self.host.console("guest")
+        self.addCleanup(con.close)
+        con.expect(PROMPT, 180)
+        self.assertEqual(self.ask(con, "echo alive").strip(), "alive")
+        self.assertIsNone(daemon.poll(), self.log_of("xenconsoled"))
+        with open(os.path.join(logs, "guest-guest.log"), errors="replace") as f:
+            self.assertIn("KRYPTON-GUEST-UP", f.read())
+        self.done("xenconsoled", "a guest booted to its shell with our xl, through it")
+        self.host.xl("destroy", "guest")
+
+
+class Stores(StockTest):
+    """Debian's daemons in place of ours, a guest booted through them."""
+
+    def setUp(self):
+        # A dom0's kernel gives its store a port to bind to: here this test is that kernel.
+        lib = ctypes.CDLL(os.path.join(PREFIX, "lib/libxenevtchn.so.1"), use_errno=True)
+        lib.xenevtchn_open.restype = ctypes.c_void_p
+        before = os.environ.get("KRYPTON_RUNDIR")
+        os.environ["KRYPTON_RUNDIR"] = self.host.env["KRYPTON_RUNDIR"]
+        handle = lib.xenevtchn_open(None, 0)
+        os.environ.pop("KRYPTON_RUNDIR")
+        if before is not None:
+            os.environ["KRYPTON_RUNDIR"] = before
+        self.assertTrue(handle, os.strerror(ctypes.get_errno()))
+        handle = ctypes.c_void_p(handle)
+        self.addCleanup(lib.xenevtchn_close, handle)
+        self.port = lib.xenevtchn_bind_unbound_port(handle, 0)
+        self.assertGreater(self.port, 0, os.strerror(ctypes.get_errno()))
+        self.ns.add_proc_xen(self.port)
+        self.addCleanup(shutil.rmtree, self.ns.folder + "/new/proc")
+        self.addCleanup(os.rmdir, self.ns.folder + "/old/proc")
+        why = self.ns.why_not(proc=True)
+        if why:
+            self.skipTest("no /proc of its own here: " + why)
+
+    def tearDown(self):
+        """Not the base's: xl needs a store, and ours is back only after the clean-ups."""
+
+    def whole_host(self, name, *args):
+        """Our services but the store, Debian's store, and a guest from create to shutdown."""
+        self.addCleanup(self.host.start)
+        self.replace_service("xenconsoled")
+        self.replace_service("xenstored")
+        store = self.daemon(name, *args, proc=True)
+        sock = self.env["XENSTORED_PATH"]
+        self.host.wait("%s answers; it said:\n%s" % (name, self.log_of(name)),
+                       lambda: store.poll() is not None or self.host.run("xenstore-exists", "/").returncode == 0, 10)
+        self.assertIsNone(store.poll(), self.log_of(name))
+        self.assertTrue(os.path.exists(sock))
+        self.stock("xen-init-dom0")
+        consoled = self.daemon("xenconsoled", "-i")
+        try:
+            self.host.ok("xenstore-write", "/tool/test", "kept")
+            self.assertEqual(self.stock("xenstore-read", "/tool/test"), "kept\n")
+            for who, xl in (("our xl", self.host.xl), ("Debian's xl", self.xl)):
+                xl("create", self.host.config())
+                con = self.stock_console("guest")
+                con.expect(PROMPT, 180)
+                self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
+                xl("shutdown", "-w", "guest")
+                self.gone("guest")
+                self.done(name, "in place of our store, with Debian's xenconsoled and xen-init-dom0: a guest from %s's "
+                                "create to its shutdown" % who)
+            self.assertIsNone(store.poll(), self.log_of(name))
+            self.assertIsNone(consoled.poll(), self.log_of("xenconsoled"))
+        finally:
+            for domid in self.host.domains().values():
+                self.host.run("xl", "destroy", str(domid))
+
+    def test_oxenstored(self):
+        conf = os.path.join(self.host.dir, "oxenstored.conf")
+        with open(conf, "w") as f:
+            f.write("pid-file = %s/oxenstored.pid\nquota-activate = false\npersistent = false\n"
+                    "xenstored-log-file = %s/oxenstored.debug\nxenstored-port = /proc/xen/xsd_port\n"
+                    "xenstored-kva = /proc/xen/xsd_kva\n" % (self.host.dir, self.host.dir))
+        self.whole_host("oxenstored", "--no-fork", "--config-file", conf)
+
+    def test_xenstored(self):
+        self.whole_host("xenstored", "-N", "-R")
+
+
+class OurBuilder(Toolstack):
+    """The same with our libxenctrl and libxenguest below Debian's libxl."""
+    ours = ("ctrl", "guest")
