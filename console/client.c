@@ -68,7 +68,7 @@ static void raw_terminal(void)
     atexit(restore_terminal);
     t = saved_termios;
     cfmakeraw(&t);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &t);
+    tcsetattr(STDIN_FILENO, TCSANOW, &t); /* what was typed ahead is the guest's */
 }
 
 static void on_signal(int sig)

@@ -23,6 +23,8 @@
 /* A guest may have so many bytes handled per period; beyond that it waits for the next one. */
 #define PERIOD_USEC  25000ull
 #define PERIOD_BYTES (256u << 10)
+/* sd-event's own default would stretch a period to a quarter of a second. */
+#define PERIOD_ACCURACY 1000ull
 /* Periods for which a dead guest's unread output waits for someone to open the pty. */
 #define LINGER_UNOPENED 80
 /* And for which it waits for a client that has it open but does not read. */
@@ -150,8 +152,8 @@ static int arm_timer(struct guest *g)
     int err;
 
     if (!g->timer)
-        return sd_event_add_time_relative(g->event, &g->timer, CLOCK_MONOTONIC, PERIOD_USEC, 0,
-                                          on_timer, g);
+        return sd_event_add_time_relative(g->event, &g->timer, CLOCK_MONOTONIC, PERIOD_USEC,
+                                          PERIOD_ACCURACY, on_timer, g);
     err = sd_event_source_set_time_relative(g->timer, PERIOD_USEC);
     return err < 0 ? err : sd_event_source_set_enabled(g->timer, SD_EVENT_ONESHOT);
 }
