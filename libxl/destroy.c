@@ -67,7 +67,7 @@ int lx_destroy(struct lx_gc *gc, uint32_t domid)
     if (xc_domain_pause(gc->ctx->xch, domid))
         LX_LOGED(DETAIL, domid, "cannot be paused");
     rc = remove_devices(gc, domid);
-    lx_userdata_remove_all(gc, domid);
+    lx_userdata_remove_all(gc, domid, info.handle);
     if (vm)
         note(&rc, lx_xs_rm(gc, XBT_NULL, vm));
     note(&rc, lx_xs_rm(gc, XBT_NULL, lx_dom_path(gc, domid)));
@@ -75,6 +75,9 @@ int lx_destroy(struct lx_gc *gc, uint32_t domid)
     if (xc_domain_destroy(gc->ctx->xch, domid) && errno != ESRCH) {
         LX_LOGED(ERROR, domid, "the hypervisor does not destroy the domain");
         note(&rc, ERROR_FAIL);
+    } else {
+        /* what somebody made who took the domain's lock meanwhile */
+        lx_userdata_remove_all(gc, domid, info.handle);
     }
     return rc;
 }

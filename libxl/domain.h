@@ -89,7 +89,8 @@ int lx_userdata_store(struct lx_gc *gc, uint32_t domid, const char *userid, cons
 /* *data NULL if there is none. In gc, with a NUL behind it. */
 int lx_userdata_retrieve(struct lx_gc *gc, uint32_t domid, const char *userid, char **data,
                          size_t *len);
-void lx_userdata_remove_all(struct lx_gc *gc, uint32_t domid);
+/* handle: the domain's UUID, for it may be gone already. */
+void lx_userdata_remove_all(struct lx_gc *gc, uint32_t domid, const uint8_t *handle);
 /* After the domain's UUID has changed. */
 void lx_userdata_move(struct lx_gc *gc, uint32_t domid, const char *old_uuid,
                       const char *new_uuid);

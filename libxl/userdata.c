@@ -44,6 +44,13 @@ static const char *domain_uuid(struct lx_gc *gc, uint32_t domid)
     return lx_sprintf(gc, LIBXL_UUID_FMT, LIBXL__UUID_BYTES(info.handle));
 }
 
+static bool domain_lives(struct lx_gc *gc, uint32_t domid)
+{
+    xc_domaininfo_t info;
+
+    return !lx_domain_getinfo(gc, domid, &info) && !(info.flags & XEN_DOMINF_dying);
+}
+
 /* what: 'd' for data, 'n' for data not yet in place, 'l' for the lock. NULL with a line in the
  * log. */
 static const char *file_name(struct lx_gc *gc, uint32_t domid, const char *userid, char what)
@@ -206,12 +213,11 @@ static void remove_file(struct lx_gc *gc, int dir, const char *name, void *arg)
         LX_LOGE(WARN, "cannot remove %s", name);
 }
 
-void lx_userdata_remove_all(struct lx_gc *gc, uint32_t domid)
+void lx_userdata_remove_all(struct lx_gc *gc, uint32_t domid, const uint8_t *handle)
 {
-    const char *uuid = domain_uuid(gc, domid);
+    const char *uuid = lx_sprintf(gc, LIBXL_UUID_FMT, LIBXL__UUID_BYTES(handle));
 
-    if (uuid)
-        for_each_file(gc, domid, uuid, remove_file, NULL);
+    for_each_file(gc, domid, uuid, remove_file, NULL);
 }
 
 /* arg: ".DOMID.NEWUUID" */
@@ -253,10 +259,17 @@ int lx_userdata_lock(struct lx_gc *gc, uint32_t domid)
             return -1;
         }
         if (!fstat(fd, &here) && !stat(path, &there) && here.st_ino == there.st_ino &&
-            here.st_dev == there.st_dev)
-            return fd;
+            here.st_dev == there.st_dev) {
+            if (domain_lives(gc, domid))
+                return fd;
+            /* The domain went first, and its files with it, before we made this one again. */
+            unlink(path);
+            close(fd);
+            LX_LOG(ERROR, "domain %u is gone", domid);
+            return -1;
+        }
         close(fd); /* it was removed while we waited */
-        if (!domain_uuid(gc, domid))
+        if (!domain_lives(gc, domid))
             return -1;
     }
 }
