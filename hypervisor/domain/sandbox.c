@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/sanitizer.h"
+
 /* Two eventfds for each of the FIFO ABI's ports, and some. */
 #define MAX_FILES 300000u
 
@@ -87,7 +89,7 @@ static const int allowed[] = {
 
 /* The address sanitizer's own needs, in builds with it. */
 static const int sanitizer[] = {
-#ifdef __SANITIZE_ADDRESS__
+#if KR_ASAN
     SCMP_SYS(sched_getaffinity),
     SCMP_SYS(sigaltstack),
     SCMP_SYS(readlink),

@@ -18,6 +18,7 @@
 #include <xen/sched.h>
 
 #include "common/log.h"
+#include "common/sanitizer.h"
 #include "hypervisor/domain/callbacks.h"
 #include "hypervisor/domain/control.h"
 #include "hypervisor/domain/event.h"
@@ -37,7 +38,7 @@ __thread struct vcpu *current;
 
 #define ACCOUNT_EVERY 10000000u /* ns: how old the core's view of a busy vCPU's time may be */
 /* Instrumented handlers make no tail calls: their stack grows for as long as a slice lasts. */
-#ifdef __SANITIZE_ADDRESS__
+#if KR_ASAN
 #define VCPU_STACK      (256u << 20)
 #else
 #define VCPU_STACK      (512u << 10)

@@ -19,14 +19,8 @@
 #include <stdio.h>
 #include <Zydis/Zydis.h>
 
+#include "common/sanitizer.h"
 #include "hypervisor/engine/engine.h"
-
-/* clang's way to say that AddressSanitizer is on; gcc defines __SANITIZE_ADDRESS__. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define KR_ASAN 1
-#endif
-#endif
 
 /* Linear addresses, the same on both sides, below 4 GiB for 32-bit code. The pages around each
  * region are not mapped. */

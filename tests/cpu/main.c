@@ -13,10 +13,7 @@
 #define BATCH 512
 #define SHOWN_PER_FORM 1
 
-#if defined(__SANITIZE_ADDRESS__)
-#define KR_ASAN 1
-#endif
-#ifdef KR_ASAN
+#if KR_ASAN
 #define DEFAULT_RUNS 20000         /* the child's forks are slow */
 #else
 #define DEFAULT_RUNS 100000
@@ -117,7 +114,7 @@ static void check_absent(const struct cpu_case *c)
 /* AddressSanitizer's shadow is mapped in the native child and not in the guest. */
 static bool in_shadow(uint64_t va)
 {
-#ifdef KR_ASAN
+#if KR_ASAN
     return va >= 0x7fff8000 && va < 0x10007fff8000;
 #else
     (void)va;
