@@ -71,7 +71,10 @@ int xlu_cfg_value_get_list(const XLU_Config *cfg, XLU_ConfigValue *value, XLU_Co
  * 0. Returns the key, or NULL past the end; *where_r (may be NULL) is "NAME:LINE", the config's.
  */
 const char *xlu_cfg_key(const XLU_Config *cfg, int index, const char **where_r);
-/* Krypton's addition: writes "NAME:LINE: " + message to the report, for the setting of key n. */
+/*
+ * Krypton's addition: writes "NAME:LINE: " + message to the report, for the setting of key n; NULL: for the
+ * place that xlu_cfg_at() gave.
+ */
 void xlu_cfg_complain(const XLU_Config *cfg, const char *n, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /*

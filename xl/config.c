@@ -44,6 +44,7 @@ struct key {
     size_t offset;
     long min, max;
     int (*set)(struct parse *p);   /* 0 or -1 after a message */
+    int (*check)(XLU_Config *cfg, libxl_domain_config *dc);   /* of K_LATER: the value is at least well formed */
 };
 
 #define AT(field) offsetof(libxl_domain_config, field)
@@ -409,9 +410,11 @@ static const struct key keys[] = {
     KEY("extratime", K_NOTHING, ANY, NULL), KEY("vif_other_config", K_NOTHING, ANY, NULL),
 
 #define LATER(n, types) KEY(n, K_LATER, types, NULL)
-    LATER("disk", ANY), LATER("vif", ANY), LATER("vif2", ANY), LATER("vfb", ANY), LATER("vkb", ANY), LATER("vtpm", ANY),
+#define DEVICE(n, function) KEY(n, K_LATER, ANY, NULL, .check = function)
+    DEVICE("disk", xl_config_disk), DEVICE("vif", xl_config_vif), DEVICE("pci", xl_config_pci), DEVICE("rdm", xl_config_rdm),
+    LATER("vif2", ANY), LATER("vfb", ANY), LATER("vkb", ANY), LATER("vtpm", ANY),
     LATER("p9", ANY), LATER("pvcalls", ANY), LATER("channel", ANY), LATER("usbctrl", ANY), LATER("usbdev", ANY),
-    LATER("vdispl", ANY), LATER("vsnd", ANY), LATER("virtio", ANY), LATER("pci", ANY), LATER("rdm", ANY), LATER("dtdev", ANY),
+    LATER("vdispl", ANY), LATER("vsnd", ANY), LATER("virtio", ANY), LATER("dtdev", ANY),
     LATER("pci_permissive", ANY), LATER("pci_msitranslate", ANY), LATER("pci_seize", ANY), LATER("pci_power_mgmt", ANY),
     LATER("rdm_mem_boundary", ANY), LATER("ioports", ANY), LATER("iomem", ANY), LATER("irqs", ANY), LATER("passthrough", ANY),
     LATER("bootloader", ANY), LATER("bootloader_args", ANY), LATER("bootloader_restrict", ANY), LATER("bootloader_user", ANY),
@@ -531,7 +534,9 @@ static int read_key(struct parse *p, const struct key *k)
         break;
     case K_LATER:
         if (!is_set_to_nothing(p->cfg, k->name)) {
-            xlu_cfg_complain(p->cfg, k->name, "%s is not offered by this version of Krypton", k->name);
+            if (!k->check || !k->check(p->cfg, p->dc)) {
+                xlu_cfg_complain(p->cfg, k->name, "%s is not offered by this version of Krypton", k->name);
+            }
             e = -1;
         }
         break;

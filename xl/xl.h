@@ -101,6 +101,15 @@ int xl_config_parse(struct xl *xl, const char *label, const char *text, int len,
                     libxl_domain_config *out);
 void xl_config_document(FILE *out);
 
+/*
+ * config_devices.c: the device keys, each into its place in dc. 0 (also when the key is not set), or -1 after
+ * messages about every item that is wrong.
+ */
+int xl_config_disk(XLU_Config *cfg, libxl_domain_config *dc);
+int xl_config_vif(XLU_Config *cfg, libxl_domain_config *dc);
+int xl_config_pci(XLU_Config *cfg, libxl_domain_config *dc);
+int xl_config_rdm(XLU_Config *cfg, libxl_domain_config *dc);
+
 /* supervisor.c */
 /*
  * Marks the domain as one whose on_poweroff/on_reboot/on_crash xl carries out, and sees to it that this

@@ -145,10 +145,10 @@ const char *xlu_cfg_key(const XLU_Config *cfg, int index, const char **where_r)
 
 void xlu_cfg_complain(const XLU_Config *cfg, const char *n, const char *fmt, ...)
 {
-    struct xlu_setting *s = xlu__find(cfg, n);
+    struct xlu_setting *s = n ? xlu__find(cfg, n) : NULL;
     va_list ap;
 
-    fprintf(cfg->report, "%s: ", s ? s->where : cfg->filename);
+    fprintf(cfg->report, "%s: ", s ? s->where : !n && cfg->at ? cfg->at : cfg->filename);
     va_start(ap, fmt);
     vfprintf(cfg->report, fmt, ap);
     va_end(ap);
@@ -158,10 +158,13 @@ void xlu_cfg_complain(const XLU_Config *cfg, const char *n, const char *fmt, ...
 void xlu_cfg_at(XLU_Config *cfg, const char *n, int entry)
 {
     struct xlu_setting *s = n ? xlu__find(cfg, n) : NULL;
-    const XLU_ConfigValue *item = s && s->value->type == XLU_LIST ? xlu_cfg_get_listitem2(&s->value->u.list, entry) : NULL;
+    const XLU_ConfigValue *item = NULL;
 
     free(cfg->at);
     cfg->at = NULL;
+    if (s && s->value->type == XLU_LIST) {
+        item = xlu_cfg_get_listitem2(&s->value->u.list, entry);
+    }
     /* Without memory for it the messages name the file alone. */
     if (item && asprintf(&cfg->at, "%.*s:%d:%d", (int)(strrchr(s->where, ':') - s->where), s->where,
                          item->line, item->column) < 0) {

@@ -281,7 +281,8 @@ static int take_element(struct disk_parse *p, char *element)
         return complain(p, "'%.*s' is no known prefix", (int)name, element);
     }
     if (equals) {
-        return complain(p, "there is no parameter '%.*s' (a target with '=' needs target=)", (int)(equals - element), element);
+        return complain(p, "there is no parameter '%.*s' (a target with '=' needs target=)",
+                        (int)(equals - element), element);
     }
     return set_flag(p->disk, element) ? 0 : set_positional(p, element);
 }

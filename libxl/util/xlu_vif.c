@@ -84,7 +84,8 @@ int xlu_vif_parse_rate(XLU_Config *cfg, const char *rate, libxl_device_nic *nic)
     }
     rc = parse_bytes_per_sec(rate, len, &bytes);
     if (rc) {
-        return complain(rc, rc == EINVAL ? "'%.*s' is no rate: NUMBER, then b/s, Kb/s, Mb/s, Gb/s, B/s, KB/s, MB/s or GB/s" :
+        return complain(rc, rc == EINVAL ?
+                        "'%.*s' is no rate: NUMBER, then b/s, Kb/s, Mb/s, Gb/s, B/s, KB/s, MB/s or GB/s" :
                         "the rate '%.*s' is 0 or too large", (int)len, rate);
     }
     rc = rate[len] ? parse_interval(rate + len + 1, &usecs) : 0;
