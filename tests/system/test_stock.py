@@ -346,6 +346,33 @@ class Toolstack(StockTest):
         self.done("our xl", "sees, unpauses and destroys a domain of Debian's xl")
 
 
+class CrossPairs(StockTest):
+    """One xl creates Debian's kernel, the other controls it until it has shut down."""
+
+    def control(self, creator, other, supervisor):
+        creator("create", self.host.config(name="shared", vcpus=2, memory=256))
+        con = self.stock_console("shared")
+        con.expect(PROMPT, 180)
+        other("pause", "shared")
+        self.assertRegex(self.row("shared")[3], r"^[-r][-b]p---$")
+        other("unpause", "shared")
+        self.assertEqual(self.ask(con, "echo alive").strip(), "alive")
+        other("vcpu-set", "shared", "1")
+        self.host.wait("one vCPU is left", lambda: self.row("shared")[2] == "1", 30)
+        other("mem-set", "shared", "200")
+        self.host.wait("the guest has given memory back", lambda: int(self.row("shared")[1]) <= 201, 60)
+        other("shutdown", "shared")
+        self.host.wait("%s, which created it, has destroyed it" % supervisor, lambda: not self.host.domains(), 60)
+
+    def test_debian_controls_ours(self):
+        self.control(self.host.xl, self.xl, "our xl")
+        self.done("xl", "a guest of our xl: pause, unpause, vcpu-set, mem-set, shutdown")
+
+    def test_ours_controls_debians(self):
+        self.control(self.xl, self.host.xl, "Debian's xl")
+        self.done("our xl", "a guest of Debian's xl: pause, unpause, vcpu-set, mem-set, shutdown")
+
+
 class Clients(StockTest):
     """Debian's other programs, beside our daemons."""
 
