@@ -302,7 +302,14 @@ static int parse_one(struct disk_parse *p)
             continue;
         }
         if (!strncmp(at, "target=", strlen("target="))) {
-            return set_string(p, &params[P_TARGET], at + strlen("target="));
+            /* The rest, but one comma at the end still closes the element. */
+            at += strlen("target=");
+            len = strlen(at);
+            len -= len && at[len - 1] == ',';
+            element = strndup(at, len);
+            rc = element ? set_string(p, &params[P_TARGET], element) : ENOMEM;
+            free(element);
+            return rc;
         }
         element = strndup(at, len);
         rc = element ? take_element(p, element) : ENOMEM;

@@ -18,11 +18,15 @@
 static const char *digits(const char *s, uint64_t *v)
 {
     size_t len = strspn(s, "0123456789");
+    char *end;
 
     if (!len) {
         return NULL;
     }
-    *v = strtoull(s, NULL, 0);   /* too large is ULLONG_MAX, which is refused */
+    *v = strtoull(s, &end, 0);   /* too large is ULLONG_MAX, which is refused */
+    if (end < s + len) {
+        *v = 0;                  /* so is an 8 or 9 in an octal number */
+    }
     return s + len;
 }
 
@@ -86,12 +90,12 @@ int xlu_vif_parse_rate(XLU_Config *cfg, const char *rate, libxl_device_nic *nic)
     if (rc) {
         return complain(rc, rc == EINVAL ?
                         "'%.*s' is no rate: NUMBER, then b/s, Kb/s, Mb/s, Gb/s, B/s, KB/s, MB/s or GB/s" :
-                        "the rate '%.*s' is 0 or too large", (int)len, rate);
+                        "the rate '%.*s' is 0 or too large (a leading 0 makes it octal)", (int)len, rate);
     }
     rc = rate[len] ? parse_interval(rate + len + 1, &usecs) : 0;
     if (rc) {
         return complain(rc, rc == EINVAL ? "'%s' is no interval: NUMBER, then us, ms or s" :
-                        "the interval '%s' is 0 or too long", rate + len + 1);
+                        "the interval '%s' is 0 or too long (a leading 0 makes it octal)", rate + len + 1);
     }
     if (__builtin_mul_overflow(bytes, (uint64_t)usecs, &bytes)) {
         return complain(EOVERFLOW, "the rate is too large for this interval");

@@ -20,7 +20,7 @@ static void check_disk(XLU_Config *cfg, const char *text)
     libxl_device_disk_init(&a);
     libxl_device_disk_init(&b);
     if (!xlu_disk_parse(cfg, 1, &text, &a) && !strchr(a.vdev, ',')) {
-        if (asprintf(&spec, "vdev=%s,access=%s,%sformat=%s,target=%s", a.vdev, a.readwrite ? "rw" : "r",
+        if (asprintf(&spec, "vdev=%s,access=%s,%sformat=%s,target=%s,", a.vdev, a.readwrite ? "rw" : "r",
                      a.is_cdrom ? "cdrom," : "", libxl_disk_format_to_string(a.format),
                      a.pdev_path ? a.pdev_path : "") < 0 ||
             xlu_disk_parse(cfg, 1, (const char *const *)&spec, &b) || strcmp(a.vdev, b.vdev) ||
