@@ -174,20 +174,18 @@ static void sent_bytes(struct conn *c, size_t n)
     }
 }
 
-/* True when the peer has room for more. */
+/* True when the peer may have room for more. */
 static bool write_some(struct conn *c)
 {
     struct iovec iov[CONN_IOV];
     struct outmsg *m;
-    size_t want = 0;
     int count = 0;
 
     TAILQ_FOREACH(m, &c->out, link) {
         if (count == CONN_IOV)
             break;
         iov[count].iov_base = m->data + m->sent;
-        iov[count].iov_len = m->len - m->sent;
-        want += iov[count++].iov_len;
+        iov[count++].iov_len = m->len - m->sent;
     }
     if (!count)
         return true;
@@ -197,7 +195,7 @@ static bool write_some(struct conn *c)
         return false;
     }
     sent_bytes(c, (size_t)n);
-    return (size_t)n == want;
+    return n > 0; /* a ring's peer may have made room since, unannounced: see input_some() */
 }
 
 /* XSA-326: a client that does not take its replies has its next requests wait. */
@@ -256,18 +254,20 @@ static void handle_buffered(struct conn *c, int *budget)
         c->ops->fail(c, XENSTORE_ERROR_PROTO);
 }
 
-/* True if it was cut short, and there may be more. */
+/*
+ * True if it was cut short, and there may be more. Reads until there is nothing: Linux sends an
+ * event only when it finds its ring empty, so what it adds while we read is not announced.
+ */
 static bool input_some(struct conn *c)
 {
     int budget = CONN_BATCH;
-    bool last = false;
 
     while (!c->dead) {
         handle_buffered(c, &budget);
         if (!budget)
             return true;
         size_t room = sizeof(c->in) - c->in_have;
-        if (last || c->dead || !room || conn_stalled(c))
+        if (c->dead || !room || conn_stalled(c))
             return false;
         ssize_t n = c->ops->read(c, c->in + c->in_have, room);
         if (n < 0)
@@ -275,7 +275,6 @@ static bool input_some(struct conn *c)
         if (n <= 0)
             return false;
         c->in_have += (size_t)n;
-        last = (size_t)n < room; /* what comes later is announced again */
     }
     return false;
 }

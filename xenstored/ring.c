@@ -33,9 +33,11 @@ static uint32_t load(const uint32_t *p)
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
+/* A full barrier: the guest's index is looked at again after ours is out, or a wake-up is lost. */
 static void store_word(uint32_t *p, uint32_t v)
 {
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    __atomic_store_n(p, v, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 static void ring_notify(struct conn *c, const struct ring *r)

@@ -90,6 +90,39 @@ static void test_honest(void **state)
     assert_true(w->f.dom[1].notified > 40);
 }
 
+/* Puts a request into the ring and sends no event, as Linux does while the ring is not empty. */
+static void add_silently(struct fake *f, uint16_t domid)
+{
+    struct { struct xsd_sockmsg hdr; char body[3]; } rq = {
+        { .type = XS_GET_DOMAIN_PATH, .req_id = 77, .len = 2 }, "1",
+    };
+    struct fake_domain *d = &f->dom[domid];
+    const char *p = (const char *)&rq;
+
+    f->on_notify = NULL;
+    for (size_t i = 0; i < sizeof(rq.hdr) + rq.hdr.len; i++)
+        d->page->req[MASK_XENSTORE_IDX(d->req_prod++)] = p[i];
+    d->page->req_prod = d->req_prod;
+}
+
+static void test_silent_request(void **state)
+{
+    struct world *w = *state;
+    struct xsd_sockmsg hdr = { .type = XS_GET_DOMAIN_PATH, .req_id = 76, .len = 2 };
+    char rq[sizeof(hdr) + 2];
+
+    memcpy(rq, &hdr, sizeof(hdr));
+    memcpy(rq + sizeof(hdr), "1", 2);
+    w->f.on_notify = add_silently;
+    assert_int_equal(fake_ring_put(&w->f, 1, rq, sizeof(rq)), sizeof(rq));
+    assert_null(w->f.on_notify);
+    assert_int_equal(page(w)->req_cons, page(w)->req_prod); /* both taken, after one event */
+    for (uint32_t id = 76; id <= 77; id++) {
+        assert_true(fake_ring_get(&w->f, 1, &w->m));
+        assert_int_equal(w->m.hdr.req_id, id);
+    }
+}
+
 /* Without the grant the frame is mapped. */
 static void test_foreign_map(void **state)
 {
@@ -316,7 +349,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(honest), T(foreign_map), T(indices), T(overwritten), T(protocol), T(reconnect),
+        T(honest), T(silent_request), T(foreign_map), T(indices), T(overwritten), T(protocol), T(reconnect),
         T(no_replies_taken), T(no_events_taken), T(outstanding_across), T(soft_reset),
         T(reused_number), T(dying),
     };

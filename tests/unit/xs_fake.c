@@ -71,6 +71,8 @@ static void fake_notify(void *priv, uint32_t port)
     struct fake *f = priv;
 
     f->dom[port - 10].notified++;
+    if (f->on_notify)
+        f->on_notify(f, (uint16_t)(port - 10));
 }
 
 static const struct host_ops fake_host = {

@@ -35,6 +35,7 @@ struct fake {
     uint64_t now_ms;
     bool no_gnttab;
     uint32_t req_id;
+    void (*on_notify)(struct fake *f, uint16_t domid); /* a guest that acts at this moment */
 };
 
 struct fake_msg {
