@@ -132,13 +132,6 @@ H(reg_nowait)      /* FNCLEX and the 8087's and 80287's leftovers */
     SOFT_NEXT;
 }
 
-H(fnop)
-{
-    begin(v, op);
-    run_stub(v, op);
-    SOFT_NEXT;
-}
-
 H(fninit)
 {
     begin_nowait(v, op);
@@ -336,7 +329,6 @@ static const struct { soft_fn fn; uint8_t x; } mem_forms[8][8] = {
 static soft_fn reg_form(uint8_t opcode, uint8_t modrm)
 {
     switch (opcode << 8 | modrm) {
-    case 0xd9d0: return fnop;
     case 0xdbe0: case 0xdbe1: case 0xdbe2: case 0xdbe4: return reg_nowait;
     case 0xdbe3: return fninit;
     case 0xdfe0: return fnstsw_ax;
