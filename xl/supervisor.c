@@ -31,7 +31,7 @@
 
 #define MARK "xl-supervise"
 
-/* A guest that ends within this many seconds of its start waits for them, so that a boot loop stays slow. */
+/* A guest that ends within this many seconds is started again after them, so that a boot loop stays slow. */
 #define MIN_RUN_SECONDS 2
 
 struct supervisor {
@@ -112,18 +112,23 @@ static libxl_action_on_shutdown action_for(const libxl_domain_config *dc, libxl_
     }
 }
 
-static void carry_out(struct supervisor *s, const libxl_dominfo *info)
+/* Milliseconds until a domain that ended may be started again; 0: now. */
+static int hold_off(struct supervisor *s, uint32_t domid)
 {
-    libxl_domain_config dc;
-    libxl_action_on_shutdown action;
+    uint32_t start = libxl_vm_get_start_time(s->xl->ctx, domid);
+    time_t due = (time_t)start + MIN_RUN_SECONDS, now = time(NULL);
+
+    return start && due > now && due <= now + MIN_RUN_SECONDS ? (int)(due - now) * 1000 : 0;
+}
+
+static void act(struct supervisor *s, const libxl_dominfo *info, libxl_domain_config *dc,
+                libxl_action_on_shutdown action)
+{
     char suffix[32];
     libxl_uuid uuid;
     int rc;
 
-    libxl_domain_config_init(&dc);
-    rc = libxl_retrieve_domain_configuration(s->xl->ctx, info->domid, &dc, NULL);
-    action = rc ? LIBXL_ACTION_ON_SHUTDOWN_DESTROY : action_for(&dc, info->shutdown_reason);
-    say("domain %u (%s) has shut down, reason %s: %s", info->domid, dc.c_info.name ? dc.c_info.name : "?",
+    say("domain %u (%s) has shut down, reason %s: %s", info->domid, dc->c_info.name ? dc->c_info.name : "?",
         libxl_shutdown_reason_to_string(info->shutdown_reason), libxl_action_on_shutdown_to_string(action));
     switch (action) {
     case LIBXL_ACTION_ON_SHUTDOWN_PRESERVE:
@@ -136,17 +141,17 @@ static void carry_out(struct supervisor *s, const libxl_dominfo *info)
         snprintf(suffix, sizeof(suffix), "-%lld", (long long)time(NULL));
         libxl_uuid_generate(&uuid);
         libxl_userdata_unlink(s->xl->ctx, info->domid, MARK);
-        rc = libxl_domain_preserve(s->xl->ctx, info->domid, &dc.c_info, suffix, uuid);
+        rc = libxl_domain_preserve(s->xl->ctx, info->domid, &dc->c_info, suffix, uuid);
         if (rc) {
             say("domain %u cannot be renamed: %s", info->domid, libxl_error_to_string(rc));
         } else {
-            start_again(s, &dc);
+            start_again(s, dc);
         }
         break;
     case LIBXL_ACTION_ON_SHUTDOWN_RESTART:
         rc = libxl_domain_destroy(s->xl->ctx, info->domid, NULL);
         if (!rc) {
-            start_again(s, &dc);
+            start_again(s, dc);
         }
         break;
     default:
@@ -155,16 +160,27 @@ static void carry_out(struct supervisor *s, const libxl_dominfo *info)
             s->only = 0;
         }
     }
-    libxl_domain_config_dispose(&dc);
 }
 
-/* Milliseconds until this domain's end may be acted on; 0 now. */
-static int hold_off(struct supervisor *s, uint32_t domid)
+/* 0 done, or how many milliseconds to wait before it may be. */
+static int carry_out(struct supervisor *s, const libxl_dominfo *info)
 {
-    uint32_t start = libxl_vm_get_start_time(s->xl->ctx, domid);
-    time_t due = (time_t)start + MIN_RUN_SECONDS, now = time(NULL);
+    libxl_action_on_shutdown action = LIBXL_ACTION_ON_SHUTDOWN_DESTROY;
+    libxl_domain_config dc;
+    int wait_ms = 0;
 
-    return start && due > now && due <= now + MIN_RUN_SECONDS ? (int)(due - now) * 1000 : 0;
+    libxl_domain_config_init(&dc);
+    if (!libxl_retrieve_domain_configuration(s->xl->ctx, info->domid, &dc, NULL)) {
+        action = action_for(&dc, info->shutdown_reason);
+    }
+    if (action == LIBXL_ACTION_ON_SHUTDOWN_RESTART || action == LIBXL_ACTION_ON_SHUTDOWN_RESTART_RENAME) {
+        wait_ms = hold_off(s, info->domid);
+    }
+    if (!wait_ms) {
+        act(s, info, &dc, action);
+    }
+    libxl_domain_config_dispose(&dc);
+    return wait_ms;
 }
 
 static void look(struct supervisor *s)
@@ -175,8 +191,7 @@ static void look(struct supervisor *s)
     s->busy = false;
     s->wait_ms = -1;
     for (int i = 0; info && i < nr; i++) {
-        bool mine = !s->one ? info[i].domid && is_marked(s->xl, info[i].domid)
-                                             : info[i].domid == s->only;
+        bool mine = s->one ? info[i].domid == s->only : info[i].domid && is_marked(s->xl, info[i].domid);
 
         if (!mine || info[i].dying) {
             s->busy = s->busy || mine;
@@ -186,11 +201,9 @@ static void look(struct supervisor *s)
         if (!info[i].shutdown) {
             continue;
         }
-        ms = info[i].shutdown_reason == LIBXL_SHUTDOWN_REASON_POWEROFF ? 0 : hold_off(s, info[i].domid);
+        ms = carry_out(s, &info[i]);
         if (ms) {
             s->wait_ms = s->wait_ms < 0 || ms < s->wait_ms ? ms : s->wait_ms;
-        } else {
-            carry_out(s, &info[i]);
         }
     }
     if (info) {
