@@ -17,6 +17,8 @@
 #ifndef XENGUEST_H
 #define XENGUEST_H
 
+#include <xenctrl.h>
+
 #define XC_NUMA_NO_NODE (~0U)
 
 #define XCFLAGS_LIVE  (1 << 0)
