@@ -17,6 +17,9 @@
         u[13], u[14], u[15]
 #define LIBXL_UUID_BYTES(arg) LIBXL__UUID_BYTES((arg).uuid)
 
+/* As in libxl.h, so that this header stands alone. */
+typedef struct libxl__ctx libxl_ctx;
+
 typedef struct {
     unsigned char uuid[16];
 } libxl_uuid;
@@ -28,8 +31,7 @@ void libxl_uuid_generate(libxl_uuid *uuid);
 /* Reads the 36-character form, either case. 0, or -1 (uuid untouched). */
 int libxl_uuid_from_string(libxl_uuid *uuid, const char *in);
 /* ctx may be NULL. */
-struct libxl__ctx;
-void libxl_uuid_copy(struct libxl__ctx *ctx, libxl_uuid *dst, const libxl_uuid *src);
+void libxl_uuid_copy(libxl_ctx *ctx, libxl_uuid *dst, const libxl_uuid *src);
 void libxl_uuid_clear(libxl_uuid *uuid);
 /* <0, 0 or >0, as memcmp. */
 int libxl_uuid_compare(const libxl_uuid *a, const libxl_uuid *b);
