@@ -55,7 +55,7 @@ class Boot(HostTest):
         self.boot()
         self.host.xl("shutdown", "-w", "guest")
         self.host.wait("the domain is destroyed", lambda: not self.host.domains(), 30)
-        self.assertEqual(self.host.processes("krypton-domain"), [])
+        self.host.wait("domain processes end", lambda: not self.host.processes("krypton-domain"), 10)
         self.assertNotIn("/local/domain/1", self.host.ok("xenstore-ls", "-f"))
 
     def test_poweroff_destroys(self):

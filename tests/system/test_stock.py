@@ -300,7 +300,7 @@ class Toolstack(StockTest):
         self.xl("shutdown", "-w", "guest")
         self.gone("guest")
         self.done("xl", "shutdown")
-        self.assertEqual(self.host.processes("krypton-domain"), [])
+        self.host.wait("domain processes end", lambda: not self.host.processes("krypton-domain"), 10)
 
     def test_xl_destroy(self):
         self.xl("create", "-p", self.hello())
