@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/paths.h"
@@ -30,9 +31,35 @@ static const char *state_dir(struct lx_gc *gc)
     return kr_path(KR_XEN_LIB, buf, sizeof(buf)) ? lx_strdup(gc, buf) : NULL;
 }
 
+/*
+ * Opens and locks the file. A reaper (below) may hold the lock for a moment, and may even take a file
+ * away that we have opened and not locked yet: then again.
+ */
+static int lock_file(struct lx_gc *gc, struct lx_creation *c)
+{
+    const struct timespec moment = { .tv_nsec = 10 * 1000000 };
+    struct stat st;
+
+    for (int tries = 0; tries < 200; tries++) {
+        c->fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (c->fd < 0) {
+            LX_LOGE(ERROR, "cannot make %s", c->path);
+            return ERROR_FAIL;
+        }
+        if (!flock(c->fd, LOCK_EX | LOCK_NB) && !fstat(c->fd, &st) && st.st_nlink)
+            return 0;
+        close(c->fd);
+        c->fd = -1;
+        nanosleep(&moment, NULL);
+    }
+    LX_LOG(ERROR, "a domain with this UUID is being created already");
+    return ERROR_INVAL;
+}
+
 int lx_creation_begin(struct lx_gc *gc, const libxl_uuid *uuid, struct lx_creation *c)
 {
     const char *dir = state_dir(gc);
+    int rc;
 
     c->fd = -1;
     if (!dir || kr_path_mkdir(KR_XEN_LIB)) {
@@ -40,17 +67,9 @@ int lx_creation_begin(struct lx_gc *gc, const libxl_uuid *uuid, struct lx_creati
         return ERROR_FAIL;
     }
     c->path = lx_sprintf(gc, "%s/" PREFIX LIBXL_UUID_FMT, dir, LIBXL_UUID_BYTES(*uuid));
-    c->fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (c->fd < 0) {
-        LX_LOGE(ERROR, "cannot make %s", c->path);
-        return ERROR_FAIL;
-    }
-    if (flock(c->fd, LOCK_EX | LOCK_NB)) {
-        LX_LOG(ERROR, "a domain with this UUID is being created already");
-        close(c->fd);
-        c->fd = -1;
-        return ERROR_INVAL;
-    }
+    rc = lock_file(gc, c);
+    if (rc)
+        return rc;
     if (!ftruncate(c->fd, 0))
         return 0;
     LX_LOGE(ERROR, "cannot write %s", c->path);
