@@ -152,8 +152,7 @@ out:
 
 static int mem_operands(struct xl *xl, int argc, char **argv, uint32_t *domid, int64_t *kb)
 {
-    while (xl_getopt(xl, argc, argv) != -1) {
-    }
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 2, 2);
     *kb = xl_parse_mem(argv[optind + 1], 'm');
     if (*kb <= 0) {

@@ -8,18 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void no_options(struct xl *xl, int argc, char **argv)
-{
-    while (xl_getopt(xl, argc, argv) != -1) {
-    }
-}
-
 int main_destroy(struct xl *xl, int argc, char **argv)
 {
     uint32_t domid;
     int rc;
 
-    no_options(xl, argc, argv);
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 1, 1);
     if (xl_find_domain(xl, argv[optind], &domid)) {
         return 1;
@@ -39,7 +33,7 @@ static int simple(struct xl *xl, int argc, char **argv, one_call *call, const ch
     uint32_t domid;
     int rc;
 
-    no_options(xl, argc, argv);
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 1, 1);
     if (xl_find_domain(xl, argv[optind], &domid)) {
         return 1;
@@ -192,7 +186,7 @@ int main_rename(struct xl *xl, int argc, char **argv)
     uint32_t domid, other;
     int rc;
 
-    no_options(xl, argc, argv);
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 2, 2);
     name = argv[optind + 1];
     if (xl_find_domain(xl, argv[optind], &domid)) {
@@ -217,7 +211,7 @@ int main_trigger(struct xl *xl, int argc, char **argv)
     long vcpu = 0;
     int rc;
 
-    no_options(xl, argc, argv);
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 2, 3);
     if (libxl_trigger_from_string(argv[optind + 1], &trigger)) {
         xl_usage_error(xl, "there is no trigger '%s'", argv[optind + 1]);
@@ -237,7 +231,7 @@ int main_sysrq(struct xl *xl, int argc, char **argv)
     uint32_t domid;
     int rc;
 
-    no_options(xl, argc, argv);
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 2, 2);
     if (strlen(argv[optind + 1]) != 1 || !isalnum((unsigned char)argv[optind + 1][0])) {
         xl_usage_error(xl, "'%s' is not one letter or digit", argv[optind + 1]);
@@ -253,7 +247,7 @@ int main_debug_keys(struct xl *xl, int argc, char **argv)
 {
     int rc;
 
-    no_options(xl, argc, argv);
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 1, 1);
     if (xl_ctx_open(xl)) {
         return 1;

@@ -204,8 +204,7 @@ int main_vm_list(struct xl *xl, int argc, char **argv)
     libxl_dominfo *info;
     int nr;
 
-    while (xl_getopt(xl, argc, argv) != -1) {
-    }
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 0, 0);
     info = pick_domains(xl, argc, argv, &nr);
     if (!info) {
@@ -252,8 +251,7 @@ int main_vcpu_list(struct xl *xl, int argc, char **argv)
     libxl_dominfo *info;
     int nr;
 
-    while (xl_getopt(xl, argc, argv) != -1) {
-    }
+    xl_no_options(xl, argc, argv);
     info = pick_domains(xl, argc, argv, &nr);
     if (!info) {
         return 1;
@@ -270,8 +268,7 @@ int main_domid(struct xl *xl, int argc, char **argv)
 {
     uint32_t domid;
 
-    while (xl_getopt(xl, argc, argv) != -1) {
-    }
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 1, 1);
     if (xl_ctx_open(xl)) {
         return 1;
@@ -290,8 +287,7 @@ int main_domname(struct xl *xl, int argc, char **argv)
     char *name;
     long n;
 
-    while (xl_getopt(xl, argc, argv) != -1) {
-    }
+    xl_no_options(xl, argc, argv);
     xl_operands(xl, argc, 1, 1);
     if (xl_parse_number("the domid", argv[optind], 0, 0x7fef, &n) || xl_find_domain(xl, argv[optind], &domid)) {
         return 1;

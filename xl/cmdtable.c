@@ -204,6 +204,12 @@ int xl_getopt(struct xl *xl, int argc, char **argv)
     return c;
 }
 
+void xl_no_options(struct xl *xl, int argc, char **argv)
+{
+    while (xl_getopt(xl, argc, argv) != -1) {
+    }
+}
+
 void xl_usage_error(struct xl *xl, const char *fmt, ...)
 {
     va_list ap;

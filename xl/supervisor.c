@@ -265,8 +265,7 @@ int main_supervise(struct xl *xl, int argc, char **argv)
     struct supervisor s = { .xl = xl };
     int lock = open_lock("lock"), gate = open_lock("gate"), rc = 1;
 
-    while (xl_getopt(xl, argc, argv) != -1) {
-    }
+    xl_no_options(xl, argc, argv);
     if (lock < 0 || gate < 0) {
         xl_error("cannot open the supervisor's locks: %s", strerror(errno));
         return 1;

@@ -72,6 +72,8 @@ void xl_mdoc_text(FILE *f, const char *s);
  * end (operands start at optind). -h prints usage and exits 0; a wrong option prints it and exits 2.
  */
 int xl_getopt(struct xl *xl, int argc, char **argv);
+/* For a command whose table row has no options: -h and wrong options are still seen to. */
+void xl_no_options(struct xl *xl, int argc, char **argv);
 /* Usage error unless between min and max operands are left (max < 0: any number). */
 void xl_operands(struct xl *xl, int argc, int min, int max);
 void xl_usage_error(struct xl *xl, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
