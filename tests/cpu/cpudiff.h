@@ -153,6 +153,15 @@ void find_open_points(const struct cpu_case *c, struct cpu_outcome *native,
 /* All flags that m ever leaves undefined. */
 uint32_t may_be_undefined(ZydisMnemonic m);
 
+/* ---------------------------------------------------------------- intel.c */
+
+bool host_is_intel(void);
+/* find_open_points() for what only Intel's CPUs do otherwise. */
+void intel_open_points(const struct cpu_case *c, struct cpu_outcome *native,
+                       const struct cpu_outcome *guest, struct open_points *open);
+/* May f stand in a sequence that an Intel CPU runs? */
+bool intel_sequential(const struct form *f);
+
 /* ---------------------------------------------------------------- compare.c */
 
 /* 0 if equal but for what the manuals leave undefined. Prints the differences to f if not NULL. */

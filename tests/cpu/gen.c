@@ -382,6 +382,12 @@ static void aim_operands(struct rng *r, struct cpu_case *c, const ZydisDecodedIn
     if (patched && (i->meta.category == ZYDIS_CATEGORY_RET ||
                     i->meta.category == ZYDIS_CATEGORY_POP)) {
         c->in.gpr[ENGINE_RSP] = place(r, c, i->operand_width / 8);
+        /* Intel's CPUs raise #AC within an IRET that pops AC from a misaligned stack, with the old
+         * flags: Linux takes it for a split lock and lets the program try again for ever. */
+        if (i->opcode == 0xcf) {
+            c->in.gpr[ENGINE_RSP] &= ~7ull;
+            c->patch_off &= ~7u;
+        }
         return;
     }
     for (unsigned n = 0; n < i->operand_count; n++) {
@@ -612,6 +618,8 @@ bool gen_sequential(const struct form *f)
     for (size_t k = 0; k < sizeof(not_these) / sizeof(not_these[0]); k++)
         if (not_these[k] == f->mnemonic)
             return false;
+    if (host_is_intel() && !intel_sequential(f))
+        return false;
     return !f->redundant && !f->system && !(may_be_undefined(f->mnemonic) & ~af);
 }
 

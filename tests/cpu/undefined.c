@@ -180,14 +180,18 @@ void find_open_points(const struct cpu_case *c, struct cpu_outcome *n, const str
     if (n->vector == 14 && n->cr2 >= 0x7ffffffff000 && n->error & 1)
         n->error = (n->error & ~1u) | (g->error & 1);
     mask_pe(n->s.fx, g->s.fx);
+    if (host_is_intel())
+        intel_open_points(c, n, g, open);
+    if (open->everything)
+        return;
     if (c->sequence) {
-        open->flags = c->undefined;
+        open->flags |= c->undefined;
         return;
     }
     if (!decode(c, &i))
         return;
     if (n->vector != 6)
-        open->flags = undefined_flags(c, &i);
+        open->flags |= undefined_flags(c, &i);
     open->everything = result_undefined(c, &i) || partly_done(&i, n);
     if (empty_mask(c, &i) && n->vector != g->vector) {
         *n = *g;
@@ -205,7 +209,7 @@ void find_open_points(const struct cpu_case *c, struct cpu_outcome *n, const str
         memcpy(n->s.fx + 24, g->s.fx + 24, 4);
     mask_mxcsr_mask(&i, n, g);
     /* ENTER may have pushed frame pointers before its last access faults. */
-    open->data = i.insn.mnemonic == ZYDIS_MNEMONIC_ENTER && is_fault(n->vector);
+    open->data |= i.insn.mnemonic == ZYDIS_MNEMONIC_ENTER && is_fault(n->vector);
 }
 
 uint32_t may_be_undefined(ZydisMnemonic m)
