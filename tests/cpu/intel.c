@@ -136,6 +136,9 @@ static bool order_differs(const struct insn *x, const struct cpu_outcome *n, con
     case ZYDIS_MNEMONIC_POP:    /* a segment register: two bytes are read or written, or all of the slot */
     case ZYDIS_MNEMONIC_PUSH:
         return n->vector != g->vector && of_sreg(x);
+    case ZYDIS_MNEMONIC_FXSAVE: /* an operand that wraps round a segment's 4 GiB */
+    case ZYDIS_MNEMONIC_FXRSTOR:
+        return g->vector == VEC_GP && !memory_fault(n->vector) && x->i.machine_mode != ZYDIS_MACHINE_MODE_LONG_64;
     case ZYDIS_MNEMONIC_BOUND:  /* the lower bound is compared before the upper one is read */
         return n->vector == VEC_BR && g->vector == VEC_PF;
     default:
