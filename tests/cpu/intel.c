@@ -36,6 +36,17 @@ static bool is_scas(ZydisMnemonic m)
            m == ZYDIS_MNEMONIC_SCASQ;
 }
 
+/* A fault of a memory operand. */
+static bool memory_fault(uint32_t vector)
+{
+    return vector == VEC_SS || vector == VEC_GP || vector == VEC_PF || vector == VEC_AC;
+}
+
+static bool any_fault(uint32_t vector)
+{
+    return vector == VEC_NP || memory_fault(vector);
+}
+
 /*
  * Between two turns of a REP Intel's CPUs stop with RF set, and CMPS and SCAS have the status flags of the
  * beginning then (SDM vol. 2, REP; vol. 3, 18.3.1.1). With 32-bit addresses a turn clears the counters' upper
@@ -46,8 +57,11 @@ static void string_points(const struct cpu_case *c, const struct insn *x, struct
 {
     static const int counters[] = { ENGINE_RCX, ENGINE_RSI, ENGINE_RDI };
 
-    if (is_cmps(x->i.mnemonic) && n->vector == VEC_PF && g->vector == VEC_PF)
+    if (is_cmps(x->i.mnemonic) && memory_fault(n->vector) && memory_fault(g->vector)) {
+        n->vector = g->vector;
+        n->error = g->error;
         n->cr2 = g->cr2;
+    }
     if (!repeated(x))
         return;
     if (n->vector == VEC_DB)
@@ -57,12 +71,6 @@ static void string_points(const struct cpu_case *c, const struct insn *x, struct
     for (unsigned k = 0; k < 3 && !c->compat && x->i.address_width == 32; k++)
         if ((uint32_t)n->s.gpr[counters[k]] == (uint32_t)g->s.gpr[counters[k]])
             n->s.gpr[counters[k]] = g->s.gpr[counters[k]];
-}
-
-/* A fault of a memory operand. */
-static bool memory_fault(uint32_t vector)
-{
-    return vector == VEC_SS || vector == VEC_GP || vector == VEC_PF || vector == VEC_AC;
 }
 
 static bool writes_memory(const struct insn *x)
@@ -84,15 +92,15 @@ static bool has_mmx(const struct insn *x)
  * that first. A store of 10 bytes may have begun before it faults, one of an MMX register has made the x87 state
  * an MMX state by then.
  */
-static void x87_points(const struct insn *x, struct cpu_outcome *n, const struct cpu_outcome *g,
-                       struct open_points *open)
+static void x87_points(const struct cpu_case *c, const struct insn *x, struct cpu_outcome *n,
+                       const struct cpu_outcome *g, struct open_points *open)
 {
     bool fault = memory_fault(n->vector) && n->s.rip == g->s.rip;
     bool x87 = x->i.meta.isa_ext == ZYDIS_ISA_EXT_X87 || x->i.mnemonic == ZYDIS_MNEMONIC_FISTTP;
 
     if (!writes_memory(x))
         return;
-    if (x87 && !fault && n->s.fx[2] & 0x80 && memory_fault(g->vector)) {
+    if (x87 && !fault && (c->sequence || n->s.fx[2] & 0x80) && memory_fault(g->vector)) {
         *n = *g;
         open->everything = true;
     }
@@ -117,11 +125,6 @@ static bool of_sreg(const struct insn *x)
            ZydisRegisterGetClass(x->ops[0].reg.value) == ZYDIS_REGCLASS_SEGMENT;
 }
 
-static bool any_fault(uint32_t vector)
-{
-    return vector == VEC_NP || memory_fault(vector);
-}
-
 /* How much of a fault's instruction is visible, and in what order it looks at things. */
 static bool order_differs(const struct insn *x, const struct cpu_outcome *n, const struct cpu_outcome *g)
 {
@@ -132,7 +135,7 @@ static bool order_differs(const struct insn *x, const struct cpu_outcome *n, con
         return any_fault(n->vector) && any_fault(g->vector) && x->i.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
     case ZYDIS_MNEMONIC_IRETD:  /* a frame across a page; to 32-bit code beyond 4 GiB: cut off, or a fault */
     case ZYDIS_MNEMONIC_IRETQ:
-        return g->vector == VEC_GP ? n->s.sel[ENGINE_CS] == 0x23 : n->vector == VEC_PF && g->vector == VEC_PF;
+        return n->s.sel[ENGINE_CS] == 0x23 || (any_fault(n->vector) && any_fault(g->vector));
     case ZYDIS_MNEMONIC_POP:    /* a segment register: two bytes are read or written, or all of the slot */
     case ZYDIS_MNEMONIC_PUSH:
         return n->vector != g->vector && of_sreg(x);
@@ -187,7 +190,7 @@ void intel_open_points(const struct cpu_case *c, struct cpu_outcome *n, const st
     if (!last_instruction(c, g, &x))
         return;
     string_points(c, &x, n, g, open);
-    x87_points(&x, n, g, open);
+    x87_points(c, &x, n, g, open);
     push_sreg(c, &x, n, g);
     if (unaligned_sse(&x, n, g) || order_differs(&x, n, g) || wraps(c, n, g)) {
         *n = *g;
