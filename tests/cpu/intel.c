@@ -6,7 +6,8 @@
 #include <cpuid.h>
 #include <string.h>
 
-enum { STATUS = 0x8d5, RF = 0x10000, VEC_DB = 1, VEC_BR = 5, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_AC = 17 };
+enum { STATUS = 0x8d5, RF = 0x10000 };
+enum { VEC_DB = 1, VEC_BR = 5, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_AC = 17 };
 
 struct insn { ZydisDecodedInstruction i; ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT]; };
 
