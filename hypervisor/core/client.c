@@ -122,7 +122,7 @@ static int do_hello(struct client *c, const struct kw_hello *m, struct reply *r)
     }
     c->greeted = true;
     out->version = KW_VERSION;
-    out->domid = 0;
+    out->domid = c->core->host_dom->domid;
     r->len = sizeof(*out);
     return 0;
 }
@@ -173,7 +173,7 @@ static int do_restrict(struct client *c, const struct kw_domid *m)
 
 static void add_port(struct client *c, uint32_t port, struct reply *r)
 {
-    const struct evtchn *e = evtchn_from_port(c->core->dom0, port);
+    const struct evtchn *e = evtchn_from_port(c->core->host_dom, port);
     struct kw_port_reply *out = (struct kw_port_reply *)r->u.bytes;
 
     out->port = port;
@@ -186,7 +186,7 @@ static void add_port(struct client *c, uint32_t port, struct reply *r)
 
 static int do_evtchn(struct client *c, uint32_t op, const struct kw_evtchn *m, struct reply *r)
 {
-    struct domain *dom0 = c->core->dom0;
+    struct domain *host = c->core->host_dom;
     uint32_t port = 0;
     int rc;
 
@@ -194,17 +194,17 @@ static int do_evtchn(struct client *c, uint32_t op, const struct kw_evtchn *m, s
         if (c->restricted) {
             return -EACCES;
         }
-        rc = evtchn_bind_virq(dom0, m->port, 0, c, &port);
+        rc = evtchn_bind_virq(host, m->port, 0, c, &port);
     } else {
         rc = may_name(c, m->domid == DOMID_SELF ? 0 : m->domid);
         if (rc) {
             return rc;
         }
         if (op == KW_EVTCHN_UNBOUND) {
-            rc = evtchn_alloc_unbound(dom0, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid, c,
+            rc = evtchn_alloc_unbound(host, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid, c,
                                       &port);
         } else {
-            rc = evtchn_bind_interdomain(dom0, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid,
+            rc = evtchn_bind_interdomain(host, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid,
                                          m->port, c, &port);
         }
     }
@@ -216,12 +216,12 @@ static int do_evtchn(struct client *c, uint32_t op, const struct kw_evtchn *m, s
 
 static int do_unbind(struct client *c, const struct kw_evtchn *m)
 {
-    const struct evtchn *e = evtchn_from_port(c->core->dom0, m->port);
+    const struct evtchn *e = evtchn_from_port(c->core->host_dom, m->port);
 
     if (!m->port || !e || e->state == EVTCHNSTAT_closed || e->owner != c) {
         return -EINVAL;
     }
-    return evtchn_close(c->core->dom0, m->port);
+    return evtchn_close(c->core->host_dom, m->port);
 }
 
 /* Adds nr pages from `page` of descriptor fd (< 0: errors) to the runs, joining what continues. */
@@ -271,7 +271,7 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
     if (!d || d->dying) {
         return -ESRCH;
     }
-    if (d->control) {
+    if (d->host) {
         return -EINVAL;    /* the host's memory is not reached by frame number */
     }
     for (uint32_t i = 0; i < m->nr && !rc; i++) {
@@ -336,7 +336,7 @@ static int do_map_resource(struct client *c, const struct kw_map_resource *m, st
     if (!d || d->dying) {
         return -ESRCH;
     }
-    if (d->control) {
+    if (d->host) {
         return -EINVAL;
     }
     rc = resource_frames(d, m, &first, &exist);
@@ -416,11 +416,20 @@ static const uint16_t request_size[] = {
     [KW_GNTSHR_SHARE] = sizeof(struct kw_gntshr), [KW_GNTSHR_UNSHARE] = sizeof(struct kw_gnt_unmap),
 };
 
+/* A machine's operator stands outside of it: no domain can name him in a channel or a grant. */
+static bool for_operators(uint32_t op)
+{
+    return op <= KW_RESTRICT || op == KW_MAP_FOREIGN || op == KW_MAP_RESOURCE;
+}
+
 static int handle(struct client *c, uint32_t op, const uint8_t *buf, size_t len, struct reply *r)
 {
     const struct kw_gnt_notify *n = (const void *)buf;
     const struct kw_gnt_unmap *u = (const void *)buf;
 
+    if (c->core->machine && !for_operators(op)) {
+        return -EPERM;
+    }
     switch (op) {
     case KW_HELLO:
         return do_hello(c, (const void *)buf, r);
@@ -563,7 +572,7 @@ struct client *client_new(struct core *core, int fd, uid_t uid)
     c->core = core;
     c->fd = fd;
     c->arena_fd = -1;
-    c->hc = (struct hcall){ .core = core, .d = core->dom0, .client = c };
+    c->hc = (struct hcall){ .core = core, .d = core->host_dom, .client = c };
     c->next = core->clients;
     core->clients = c;
     return c;

@@ -160,7 +160,7 @@ static int make_memory(struct domain *d)
         return -ENOMEM;
     }
     d->xen_map = xen;
-    if (d->control) {
+    if (d->host) {
         return 0;
     }
     d->ram_fd = new_memfd("ram", d->domid, P2M_MAX_GFN * PAGE);
@@ -193,6 +193,9 @@ static struct domain *alloc_domain(struct core *core, domid_t domid)
 
 static int alloc_domid(struct core *core, domid_t *domid)
 {
+    if (!core->dom0) {
+        return *domid > 0 && *domid < DOMID_FIRST_RESERVED ? -EINVAL : (*domid = 0);
+    }
     if (*domid > 0 && *domid < DOMID_FIRST_RESERVED) {
         return core->by_domid[*domid] ? -EEXIST : 0;
     }
@@ -281,6 +284,7 @@ int domain_create(struct core *core, domid_t domid, const struct xen_domctl_crea
     if (!d) {
         return -ENOMEM;
     }
+    d->control = !core->dom0;
     d->config = *config;
     memcpy(d->handle, config->handle, sizeof(d->handle));
     d->max_vcpus = config->max_vcpus;
@@ -298,19 +302,22 @@ int domain_create(struct core *core, domid_t domid, const struct xen_domctl_crea
         return rc;
     }
     link_domain(d);
+    if (!core->dom0) {
+        core->dom0 = d;
+    }
     cpu_policy_send(d);
     *out = d;
     return 0;
 }
 
-struct domain *domain_create_dom0(struct core *core)
+struct domain *domain_create_host(struct core *core)
 {
     struct domain *d = alloc_domain(core, 0);
 
     if (!d) {
         return NULL;
     }
-    d->control = true;
+    d->host = d->control = true;
     d->proc_gone = true;
     d->config.flags = 0;    /* listed as a PV domain, as Xen's domain 0 on most hosts */
     d->config.max_evtchn_port = EVT_FIFO_PORTS - 1;
@@ -323,6 +330,13 @@ struct domain *domain_create_dom0(struct core *core)
     }
     link_domain(d);
     return d;
+}
+
+/* DOMID_XEN is nobody that a domain could name: not in channels, not in grants. */
+void domain_free_domid0(struct domain *host)
+{
+    unlink_domain(host);
+    host->domid = DOMID_XEN;
 }
 
 /* What the state area says of a vCPU before its thread has been there. */
@@ -392,7 +406,7 @@ void domain_update_run(struct domain *d)
 {
     bool want = !d->pause_count && !d->hold_count && !d->shutting_down && !d->dying;
 
-    if (d->control) {
+    if (d->host) {
         return;
     }
     if (d->proc_gone || d->proc_killed) {
@@ -473,7 +487,7 @@ void domain_wake_waiters(struct domain *d)
 
 void domain_shutdown(struct domain *d, uint32_t reason)
 {
-    if (d->control || d->shutting_down || d->dying) {
+    if (d->host || d->shutting_down || d->dying) {
         return;
     }
     d->shutting_down = true;
@@ -482,6 +496,9 @@ void domain_shutdown(struct domain *d, uint32_t reason)
         console_printf(d->core, "Domain %u crashed.", d->domid);
     }
     domain_update_run(d);
+    if (d == d->core->dom0) {
+        core_end_machine(d->core, reason);
+    }
 }
 
 void domain_resume(struct domain *d)
@@ -500,6 +517,9 @@ static void bury(struct domain *d)
     free_memory(d);
     unlink_domain(d);
     d->dead = true;
+    if (core->dom0 == d) {
+        core->dom0 = NULL;
+    }
     d->reaper = sd_event_source_disable_unref(d->reaper);
     domain_wake_waiters(d);
     evtchn_raise_virq(core, VIRQ_DOM_EXC);
@@ -545,7 +565,7 @@ static int on_reap(sd_event_source *s, void *opaque)
 
 int domain_kill(struct domain *d)
 {
-    if (d->control) {
+    if (d->host || d == d->core->dom0) {
         return -EINVAL;
     }
     if (d->dying) {
@@ -574,7 +594,7 @@ void domain_kill_now(struct domain *d)
     domproc_free(d);
     while (!evtchn_close_some(d, UINT32_MAX)) {
     }
-    if (!d->control) {
+    if (!d->host) {
         bury(d);
         return;
     }

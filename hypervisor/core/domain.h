@@ -3,8 +3,9 @@
  * A domain: what the core knows of it, and its life.
  *
  * Life: domain_create() (paused once) -> vCPUs, memory, parameters -> unpause -> running <-> paused
- * -> shutting down -> shut down -> domain_kill() -> gone. Domain 0 is the host: always there, with
- * no process, no p2m and no vCPU state of its own.
+ * -> shutting down -> shut down -> domain_kill() -> gone. The host is a domain too, always there: it
+ * has no process, no p2m and no vCPU state of its own. It is domain 0, unless the core is a machine
+ * (core_make_machine()): then the first domain made is domain 0, and the host its operator outside.
  *
  * Never: blocks for the domain's process, or believes it; a process that dies, lies in its framing
  * or does not drain its sockets is killed and its domain is shut down with reason "crash".
@@ -45,7 +46,8 @@ struct domain {
     domid_t domid;
     uint64_t serial;
     unsigned refs;
-    bool control;                /* domain 0 */
+    bool host;                   /* stands for the host's clients: no process, no p2m, no vCPUs */
+    bool control;                /* may control others: the host, and a domain 0 that is a guest */
 
     struct xen_domctl_createdomain config;
     xen_domain_handle_t handle;
@@ -84,7 +86,7 @@ struct domain {
     uint32_t suspend_port;       /* gets an event when the domain has shut down; 0: none */
     unsigned paid_channels;      /* channels between guests that this domain bound */
     struct grant_table gt;
-    struct gnt_share *shares;    /* domain 0: pages that clients shared */
+    struct gnt_share *shares;    /* the host: pages that clients shared */
 
     uint64_t hvm_param[HVM_NR_PARAMS];
     struct cpu_policy *policy;
@@ -113,11 +115,14 @@ void domain_put(struct domain *d);
 
 /*
  * Makes a paused domain with its memfds and process. domid 0 or >= DOMID_FIRST_RESERVED: choose.
+ * A machine's first domain has control and is domain 0: no other can be asked for.
  * Returns 0 or -errno (Xen's for createdomain: EEXIST, EINVAL, ENOMEM, ENODEV without an engine).
  */
 int domain_create(struct core *core, domid_t domid, const struct xen_domctl_createdomain *config,
                   struct domain **out);
-struct domain *domain_create_dom0(struct core *core);
+struct domain *domain_create_host(struct core *core);
+/* Makes the host the operator of a machine: domain 0 is then free. Before anything else exists. */
+void domain_free_domid0(struct domain *host);
 
 /* Makes the vCPUs up to nr. Returns 0 or -errno. */
 int domain_make_vcpus(struct domain *d, uint32_t nr);

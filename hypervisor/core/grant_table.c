@@ -187,7 +187,7 @@ static int find_page(struct domain *d, uint64_t frame, struct gnt_page *out)
     struct p2m_entry e;
 
     out->share = NULL;
-    if (d->control) {
+    if (d->host) {
         return find_share(d, frame, out);
     }
     e = p2m_lookup(d, frame);
@@ -479,7 +479,7 @@ static long op_set_version(struct hcall *hc)
     }
     if (s.version != 1 && s.version != 2) {
         rc = -EINVAL;
-    } else if (s.version > gt->max_version || d->control) {
+    } else if (s.version > gt->max_version || d->host) {
         rc = -ENOSYS;
     } else if (s.version != old) {
         if (gt->pinned) {

@@ -57,13 +57,13 @@ static int read_gfn(struct hcall *hc, uint64_t list, uint64_t i, uint64_t *gfn)
     return copy_from_guest(hc, gfn, list + i * (hc->compat ? 4 : 8), hc->compat ? 4 : 8);
 }
 
-/* A guest domain that arguments name: domain 0 has no p2m to work on. */
+/* A guest domain that arguments name: the host has no p2m to work on. */
 static int guest_target(struct hcall *hc, domid_t domid, struct domain **d)
 {
     int rc = hc_target(hc, domid, d);
 
-    if (!rc && ((*d)->control || (*d)->dying)) {
-        rc = (*d)->control ? -EINVAL : -ESRCH;
+    if (!rc && ((*d)->host || (*d)->dying)) {
+        rc = (*d)->host ? -EINVAL : -ESRCH;
     }
     return rc;
 }
@@ -321,11 +321,11 @@ static long op_numbers(struct hcall *hc, uint32_t op)
     }
     switch (op) {
     case XENMEM_current_reservation:
-        return (long)(d->control ? hc->core->host.reserve_pages : d->tot_pages);
+        return (long)(d->host ? hc->core->host.reserve_pages : d->tot_pages);
     case XENMEM_maximum_reservation:
-        return (long)(d->control ? hc->core->host.total_pages : d->max_pages);
+        return (long)(d->host ? hc->core->host.total_pages : d->max_pages);
     default:
-        if (d->control) {
+        if (d->host) {
             return (long)hc->core->host.total_pages - 1;
         }
         return d->p2m.max_gfn_plus1 ? (long)d->p2m.max_gfn_plus1 - 1 : 0;
