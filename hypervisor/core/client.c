@@ -17,6 +17,7 @@
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/grant_table.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/resource.h"
 
 #define MAX_CLIENTS 1024
 #define REQUESTS_PER_TURN 8
@@ -278,7 +279,7 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
         struct p2m_entry e = p2m_lookup(d, m->gfn[i]);
         int ram = m->prot & PROT_WRITE ? d->ram_fd : d->ram_ro_fd;
 
-        if (e.type == P2M_NONE) {
+        if (e.type == P2M_NONE || e.type == P2M_FOREIGN) {    /* others' pages are others' to show */
             rc = add_run(r, out->run, &nr_runs, -1, (uint64_t)-EINVAL, 1);
         } else {
             rc = add_run(r, out->run, &nr_runs, e.type == P2M_RAM ? ram : d->xen_fd, e.page, 1);
@@ -288,37 +289,6 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
     out->nr_runs = nr_runs;
     r->len = sizeof(*out) + nr_runs * sizeof(out->run[0]);
     return rc;
-}
-
-static int resource_frames(struct domain *d, const struct kw_map_resource *m, uint64_t *first,
-                           uint64_t *exist)
-{
-    uint64_t end;
-
-    if (m->type != XENMEM_resource_grant_table) {
-        return -EOPNOTSUPP;
-    }
-    if (__builtin_add_overflow(m->frame, m->nr, &end)) {
-        return -EINVAL;
-    }
-    if (m->id == XENMEM_resource_grant_table_id_shared) {
-        *first = KL_XEN_GRANT_FRAMES;
-        *exist = d->gt.max_frames;
-    } else if (m->id == XENMEM_resource_grant_table_id_status && d->gt.version == 2) {
-        *first = KL_XEN_STATUS_FRAMES;
-        *exist = (d->gt.max_frames * GNT_V2_PER_FRAME + GNT_STATUS_PER_FRAME - 1) /
-                 GNT_STATUS_PER_FRAME;
-    } else {
-        return -EINVAL;
-    }
-    if (end > *exist) {
-        return -EINVAL;
-    }
-    if (!m->nr) {
-        return 0;
-    }
-    return m->id == XENMEM_resource_grant_table_id_shared ? gnt_grow(d, (uint32_t)end) :
-           gnt_grow_status(d, (uint32_t)end);
 }
 
 static int do_map_resource(struct client *c, const struct kw_map_resource *m, struct reply *r)
@@ -339,7 +309,7 @@ static int do_map_resource(struct client *c, const struct kw_map_resource *m, st
     if (d->host) {
         return -EINVAL;
     }
-    rc = resource_frames(d, m, &first, &exist);
+    rc = resource_frames(d, m->type, m->id, m->frame, m->nr, &first, &exist);
     if (!rc && m->nr) {
         rc = add_run(r, out->run, &nr_runs, d->xen_fd, first + m->frame, (uint32_t)m->nr);
     }

@@ -20,6 +20,7 @@
 #include <xen/domctl.h>
 #include <xen/hvm/params.h>
 
+#include "hypervisor/core/foreign.h"
 #include "hypervisor/core/grant_table.h"
 #include "hypervisor/core/p2m.h"
 
@@ -76,6 +77,9 @@ struct domain {
     struct kl_state *state;      /* hostile: written by the process */
 
     struct p2m p2m;
+    struct foreign_table foreign;    /* others' pages in it */
+    struct held_pages held;          /* its pages that others use */
+    uint64_t memory_users;           /* who needs its descriptors, dead or not */
     uint64_t tot_pages, max_pages, claim_pages;
     uint64_t paging_mempool;
     uint32_t nr_e820;
@@ -101,6 +105,7 @@ struct domain {
     struct domain *flush_next;
     bool on_flush;
     uint32_t batch_op, batch_nr;
+    int batch_fd;                /* of KL_MEM_FD runs, or -1 */
     struct kl_run_map *batch;
     char con_line[256];          /* the guest's unfinished console line */
     unsigned con_len;
@@ -165,6 +170,8 @@ void domain_vcpu_report(const struct domain *d, uint32_t vcpu, struct vcpu_repor
 
 void domain_getinfo(struct domain *d, struct xen_domctl_getdomaininfo *info);
 
+/* Closes the descriptors of its memory; for foreign.c. */
+void domain_close_memory(struct domain *d);
 /* Accounts pages to d against its maximum and the host: 0 or -ENOMEM. May be negative. */
 int domain_account(struct domain *d, int64_t pages);
 /* Sets the outstanding claim (pages to be populated later); 0 drops it. */

@@ -251,6 +251,8 @@ static void tell(struct domain *d, uint32_t port)
     if (e->state == EVTCHNSTAT_interdomain) {
         fds[nr++] = evtchn_recv_fd(e);
         fds[nr++] = evtchn_send_fd(e);
+    } else if (e->state == EVTCHNSTAT_virq && e->virq_fd >= 0) {
+        fds[nr++] = e->virq_fd;
     }
     m.seq = ++d->port_seq;
     domproc_send(d, KL_PORT, &m, sizeof(m), fds, nr);
@@ -366,7 +368,7 @@ int evtchn_bind_virq(struct domain *d, uint32_t virq, uint32_t vcpu, struct clie
     if (rc) {
         return rc;
     }
-    if (d->host) {
+    if (d->host || (d->control && virq_is_global(virq))) {
         fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (fd < 0) {
             return -ENOMEM;

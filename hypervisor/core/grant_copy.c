@@ -58,7 +58,7 @@ static int take_side(struct hcall *hc, domid_t domid, uint64_t ref_or_gfn, bool 
 static void give_back(struct side *s)
 {
     if (s->is_ref) {
-        gnt_release(s->d, s->ref, s->readonly);
+        gnt_release(s->d, s->ref, s->readonly, &s->where);
     }
 }
 

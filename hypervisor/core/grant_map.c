@@ -34,7 +34,7 @@ static int errno_of(int gntst)
 static void release_all(struct gnt_map *m)
 {
     for (uint32_t i = 0; i < m->nr; i++) {
-        gnt_release(m->page[i].d, m->page[i].ref, m->readonly);
+        gnt_release(m->page[i].d, m->page[i].ref, m->readonly, &m->page[i].where);
         domain_put(m->page[i].d);
     }
 }

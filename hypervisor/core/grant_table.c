@@ -35,22 +35,6 @@ void gnt_free(struct domain *d)
     memset(gt, 0, sizeof(*gt));
 }
 
-bool gnt_pins_ram(const struct domain *d, uint64_t page, uint64_t nr)
-{
-    const struct grant_table *gt = &d->gt;
-
-    for (uint32_t b = 0; gt->pinned && gt->active && b < GNT_MAX_BUCKETS; b++) {
-        const struct active_grant *a = gt->active[b];
-
-        for (uint32_t i = 0; a && i < GNT_BUCKET; i++) {
-            if (a[i].pins_r + a[i].pins_w && !a[i].where.share && a[i].where.page - page < nr) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 uint32_t gnt_nr_entries(const struct grant_table *gt)
 {
     return gt->nr_frames * (gt->version == 2 ? GNT_V2_PER_FRAME : GNT_V1_PER_FRAME);
@@ -260,17 +244,28 @@ int gnt_acquire(struct domain *rd, uint32_t ref, domid_t user, bool readonly, st
         act->user = user;
         act->readonly = entry_ro;
     }
+    if (!act->where.share && page_hold(rd, act->where.page)) {
+        if (first) {
+            unmark(rd, ref, GTF_reading | GTF_writing);
+        } else if (!readonly && !act->pins_w) {
+            unmark(rd, ref, GTF_writing);
+        }
+        return GNTST_no_space;
+    }
     *(readonly ? &act->pins_r : &act->pins_w) += 1;
     rd->gt.pinned++;
     *out = act->where;
     return GNTST_okay;
 }
 
-void gnt_release(struct domain *rd, uint32_t ref, bool readonly)
+void gnt_release(struct domain *rd, uint32_t ref, bool readonly, const struct gnt_page *where)
 {
     struct active_grant *act;
     uint32_t *pins;
 
+    if (!where->share) {
+        page_unhold(rd, where->page);
+    }
     if (!rd->gt.active || !rd->xen_map) {
         return;    /* the granter is gone, and its table with it */
     }

@@ -9,6 +9,7 @@
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/resource.h"
 
 #define PAGE 4096u
 /* What one turn may take: about a millisecond. Freeing is dearer than giving. */
@@ -216,8 +217,6 @@ static int add_to_physmap(struct hcall *hc, struct domain *d, uint32_t space, ui
         return rc ? rc : p2m_map_xen(d, gfn, KL_XEN_GRANT_FRAMES + frame);
     case XENMAPSPACE_gmfn:
         return p2m_move(d, idx, gfn);
-    case XENMAPSPACE_gmfn_foreign:
-        return -EPERM;    /* domains with that privilege do not exist here */
     default:
         return (int)hc_enosys(hc, __HYPERVISOR_memory_op, XENMEM_add_to_physmap | space << 8);
     }
@@ -277,7 +276,9 @@ static long op_add_to_physmap_batch(struct hcall *hc)
             copy_from_guest(hc, &gfn, (uint64_t)(uintptr_t)b.gpfns.p + i * 8, 8)) {
             return -EFAULT;
         }
-        err = add_to_physmap(hc, d, b.space, idx, gfn);
+        err = b.space == XENMAPSPACE_gmfn_foreign
+                  ? mem_map_foreign(hc, d, b.u.foreign_domid, idx, gfn)
+                  : add_to_physmap(hc, d, b.space, idx, gfn);
         if (copy_to_guest(hc, (uint64_t)(uintptr_t)b.errs.p + i * 4, &err, 4)) {
             return -EFAULT;
         }
@@ -456,27 +457,6 @@ static long op_pod(struct hcall *hc, bool set)
     return copy_to_guest(hc, hc->arg[1], &t, sizeof(t));
 }
 
-/* Sizes only: mapping needs descriptors, so it is a request of wire.h (KW_MAP_RESOURCE). */
-static long op_acquire_resource(struct hcall *hc)
-{
-    struct xen_mem_acquire_resource r;
-    struct domain *d;
-    int rc;
-
-    if (copy_from_guest(hc, &r, hc->arg[1], sizeof(r))) {
-        return -EFAULT;
-    }
-    rc = guest_target(hc, r.domid, &d);
-    if (rc) {
-        return rc;
-    }
-    if (r.pad || r.type != XENMEM_resource_grant_table || r.frame_list.p) {
-        return r.pad ? -EINVAL : -EOPNOTSUPP;
-    }
-    r.nr_frames = d->gt.max_frames;
-    return copy_to_guest(hc, hc->arg[1], &r, sizeof(r));
-}
-
 long do_memory_op(struct hcall *hc)
 {
     uint32_t op = (uint32_t)hc->arg[0] & ((1u << MEMOP_SHIFT) - 1);
@@ -517,7 +497,7 @@ long do_memory_op(struct hcall *hc)
     case XENMEM_reserved_device_memory_map:
         return 0;    /* no devices, so no reserved regions */
     case XENMEM_acquire_resource:
-        return op_acquire_resource(hc);
+        return mem_acquire_resource(hc);
     case XENMEM_get_vnumainfo:
         return -EOPNOTSUPP;    /* Xen's answer for a domain without virtual NUMA */
     default:

@@ -41,7 +41,7 @@ const struct hc_rule hc_rules[] = {
     R(memory_op, XENMEM_get_sharing_shared_pages, WHO_ANY),
     R(memory_op, XENMEM_claim_pages, WHO_CONTROL),
     R(memory_op, XENMEM_reserved_device_memory_map, WHO_ANY),
-    R(memory_op, XENMEM_acquire_resource, WHO_CONTROL),
+    R(memory_op, XENMEM_acquire_resource, WHO_GUEST),
     R(memory_op, XENMEM_get_vnumainfo, WHO_GUEST),
 
     R(event_channel_op, EVTCHNOP_bind_interdomain, WHO_ANY),
