@@ -250,7 +250,7 @@ static int take(const struct foreign *what)
     return 0;
 }
 
-static void let_go(const struct foreign *what)
+static void put_back(const struct foreign *what)
 {
     if (what->mem == FOREIGN_RAM) {
         page_unhold(what->owner, what->page);
@@ -258,6 +258,22 @@ static void let_go(const struct foreign *what)
         memory_unuse(what->owner);
     }
     domain_put(what->owner);
+}
+
+/* The end of a map, with the grant that it stands for. */
+static void let_go(const struct foreign *f)
+{
+    struct core *core = f->owner->core;
+
+    if (f->grant) {
+        struct gnt_page where = { .share = f->share, .page = f->page };
+
+        gnt_release(f->owner, f->ref, f->readonly, &where);
+    }
+    put_back(f);
+    if (f->share) {
+        gnt_reap_shares(core);
+    }
 }
 
 int foreign_map(struct domain *d, uint64_t gfn, const struct foreign *what, uint32_t *index)
@@ -276,7 +292,7 @@ int foreign_map(struct domain *d, uint64_t gfn, const struct foreign *what, uint
     }
     rc = new_entry(t, &at);
     if (rc) {
-        let_go(what);
+        put_back(what);
         return rc;
     }
     t->e[at] = *what;
@@ -288,7 +304,7 @@ int foreign_map(struct domain *d, uint64_t gfn, const struct foreign *what, uint
         t->used--;
         t->grants -= what->grant;
         free_entry(t, at);
-        let_go(what);
+        put_back(what);
         return rc;
     }
     t->runs = (uint32_t)((int)t->runs + stretches(d, gfn));
@@ -328,11 +344,6 @@ bool foreign_drop_some(struct domain *d, uint32_t n)
         }
         t->used--;
         t->grants -= f.grant;
-        if (f.grant) {
-            struct gnt_page where = { .share = f.share, .page = f.page };
-
-            gnt_release(f.owner, f.ref, f.readonly, &where);
-        }
         let_go(&f);
     }
     return !t->nr;

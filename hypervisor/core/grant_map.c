@@ -56,7 +56,7 @@ int gnt_client_map(struct core *core, struct client *c, const struct kw_gnt_ref 
         if (!d) {
             rc = -ESRCH;
         } else {
-            rc = errno_of(gnt_acquire(d, refs[i].ref, 0, readonly, &m->page[i].where));
+            rc = errno_of(gnt_acquire(d, refs[i].ref, core->host_dom->domid, readonly, &m->page[i].where));
         }
         if (!rc) {
             m->page[i].d = domain_get(d);

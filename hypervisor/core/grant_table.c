@@ -98,6 +98,7 @@ static struct active_grant *active_at(struct domain *d, uint32_t ref)
 /* flags and domid are the first 32 bits of an entry of either version; read and changed as one. */
 union head { uint32_t word; struct { uint16_t flags; domid_t domid; } f; };
 
+/* What Xen answers alike: not granted, to somebody else, or to be read only. */
 static bool permits(union head h, domid_t user, bool readonly)
 {
     return (h.f.flags & GTF_type_mask) == GTF_permit_access && h.f.domid == user &&
@@ -111,8 +112,7 @@ static int mark_v1(void *entry, domid_t user, bool readonly, bool *entry_ro)
 
     for (int i = 0; i < CAS_TRIES; i++) {
         if (!permits(old, user, readonly)) {
-            return old.f.domid == user && (old.f.flags & GTF_type_mask) == GTF_permit_access ?
-                   GNTST_permission_denied : GNTST_bad_gntref;
+            return GNTST_general_error;
         }
         new = old;
         new.f.flags |= GTF_reading | (readonly ? 0 : GTF_writing);
@@ -132,8 +132,7 @@ static int mark_v2(void *entry, uint16_t *status, domid_t user, bool readonly, b
     uint16_t bits = GTF_reading | (readonly ? 0 : GTF_writing), before;
 
     if (!permits(h, user, readonly)) {
-        return h.f.domid == user && (h.f.flags & GTF_type_mask) == GTF_permit_access ?
-               GNTST_permission_denied : GNTST_bad_gntref;
+        return GNTST_general_error;
     }
     before = __atomic_fetch_or(status, bits, __ATOMIC_SEQ_CST);
     h.word = __atomic_load_n((uint32_t *)entry, __ATOMIC_SEQ_CST);
@@ -538,31 +537,6 @@ static long op_swap(struct hcall *hc)
     return 0;
 }
 
-/* Guests that would map or unmap grants: driver domains, which there are none of yet. */
-static long op_refuse_maps(struct hcall *hc, uint32_t op)
-{
-    size_t size = op == GNTTABOP_map_grant_ref ? sizeof(struct gnttab_map_grant_ref) :
-                  op == GNTTABOP_unmap_grant_ref ? sizeof(struct gnttab_unmap_grant_ref) :
-                  sizeof(struct gnttab_unmap_and_replace);
-    size_t at = op == GNTTABOP_map_grant_ref ? offsetof(struct gnttab_map_grant_ref, status) :
-                op == GNTTABOP_unmap_grant_ref ? offsetof(struct gnttab_unmap_grant_ref, status) :
-                offsetof(struct gnttab_unmap_and_replace, status);
-    int16_t st = op == GNTTABOP_map_grant_ref ? GNTST_permission_denied : GNTST_bad_handle;
-
-    if (op == GNTTABOP_map_grant_ref) {
-        kr_log_once(KR_NOTICE, "domain %u: mapping grants is for host clients only", hc->d->domid);
-    }
-    for (unsigned n = 0; hc->progress < hc->arg[2]; n++, hc->progress++) {
-        if (n == 512) {
-            return HC_AGAIN;
-        }
-        if (copy_to_guest(hc, hc->arg[1] + hc->progress * size + at, &st, sizeof(st))) {
-            return -EFAULT;
-        }
-    }
-    return 0;
-}
-
 long do_grant_table_op(struct hcall *hc)
 {
     uint32_t op = (uint32_t)hc->arg[0];
@@ -597,7 +571,7 @@ long do_grant_table_op(struct hcall *hc)
     case GNTTABOP_map_grant_ref:
     case GNTTABOP_unmap_grant_ref:
     case GNTTABOP_unmap_and_replace:
-        rc = op_refuse_maps(hc, op);
+        rc = gnt_op_guest_map(hc, op);
         break;
     default:
         rc = hc_enosys(hc, __HYPERVISOR_grant_table_op, op);

@@ -102,6 +102,8 @@ int  gnt_transitive(struct domain **rd, uint32_t *ref, domid_t user);
 int gnt_page_fd(const struct domain *owner, const struct gnt_page *p, bool readonly);
 
 long gnt_op_copy(struct hcall *hc);
+/* GNTTABOP_map_grant_ref, _unmap_grant_ref and _unmap_and_replace. */
+long gnt_op_guest_map(struct hcall *hc, uint32_t cmd);
 
 /* wire.h requests of host clients; replies are sent by the caller. All return 0 or -errno. */
 struct kw_gnt_ref;
