@@ -147,6 +147,7 @@ const struct hc_rule hc_rules[] = {
     R(sysctl, XEN_SYSCTL_get_cpu_policy, WHO_CONTROL),
 
     R(platform_op, XENPF_settime64, WHO_CONTROL),
+    R(platform_op, XENPF_firmware_info, WHO_CONTROL),
     R(platform_op, XENPF_get_cpuinfo, WHO_CONTROL),
 };
 const unsigned hc_nr_rules = KR_ARRAY_SIZE(hc_rules);

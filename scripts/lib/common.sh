@@ -178,6 +178,7 @@ kr_dom0_initramfs() {
         printf '::sysinit:/etc/rc\nconsole::respawn:-/bin/sh\n::ctrlaltdel:/sbin/reboot\n' >"$root/etc/inittab"
         printf 'export PS1="dom0# " TERM=${TERM:-vt100} PATH=/bin:/sbin:/usr/bin:/usr/lib/xen-4.17/bin\n' \
             >"$root/etc/profile"
+        : >"$root/etc/xen/xl.conf"
         cat >"$root/etc/rc" <<'RC'
 #!/bin/sh
 . /etc/profile

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <xen/features.h>
+#include <xen/platform.h>
 #include <xen/sched.h>
 #include <xen/version.h>
 
@@ -137,6 +138,31 @@ static void test_control(void **state)
     assert_int_equal(guest_simple(h, d, XEN_DOMCTL_destroydomain, other), 0);
     assert_null(domain_find(h->core, other));
     assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, d), -EINVAL);    /* nor from outside */
+}
+
+/* The hardware's side: a PC without disks, display, EFI. */
+static void test_firmware(void **state)
+{
+    static const struct { uint32_t type, index; long rc; } row[] = {
+        { XEN_FW_DISK_INFO, 0, -ENOENT }, { XEN_FW_DISK_MBR_SIGNATURE, 0, -ENOENT },
+        { XEN_FW_VBEDDC_INFO, 0, -ESRCH }, { XEN_FW_EFI_INFO, XEN_FW_EFI_VERSION, -ENOSYS },
+        { XEN_FW_KBD_SHIFT_FLAGS, 0, 0 }, { XEN_FW_KBD_SHIFT_FLAGS, 1, -ESRCH }, { 77, 0, -EINVAL },
+    };
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 64);
+
+    for (unsigned i = 0; i < KR_ARRAY_SIZE(row); i++) {
+        struct xen_platform_op op = { .cmd = XENPF_firmware_info,
+                                      .interface_version = XENPF_INTERFACE_VERSION };
+
+        op.u.firmware_info.type = row[i].type;
+        op.u.firmware_info.index = row[i].index;
+        op.u.firmware_info.u.kbd_shift_flags = 0xff;
+        tg_write(h, d, BUFFER, &op, sizeof(op));
+        assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_platform_op, BUFFER, 0, 0), row[i].rc);
+        tg_read(h, d, BUFFER, &op, sizeof(op));
+        assert_int_equal(op.u.firmware_info.u.kbd_shift_flags, row[i].rc ? 0xff : 0);
+    }
 }
 
 /* A guest of dom0's is a guest like any. */
@@ -371,7 +397,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, machine_setup, th_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_domain_0), T(test_control), T(test_others_have_none), T(test_operator),
+        T(test_domain_0), T(test_control), T(test_firmware), T(test_others_have_none), T(test_operator),
         cmocka_unit_test_setup_teardown(test_memory_is_there, th_setup, th_teardown),
         T(test_power_off), T(test_reboot), T(test_watchdog), T(test_crash), T(test_nonsense),
         T(test_process_dies), T(test_guest_ends), T(test_serial), T(test_serial_slow),
