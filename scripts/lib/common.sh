@@ -66,7 +66,8 @@ kr_debs() {
 # kr_kernel FLAVOUR: prints the path of Debian's stock kernel (cloud-amd64 or amd64), fetched once.
 kr_kernel() {
     local flavour=$1 dir="$KR_CACHE/linux-$1" pkg
-    if ! [ -e "$dir/vmlinuz" ] || ! [ -d "$dir/xen" ]; then
+    # The cloud kernel has no modules for a domain 0.
+    if ! [ -e "$dir/vmlinuz" ] || ! [ -d "$dir/xen" -o "$flavour" = cloud-amd64 ]; then
         pkg=$(apt-cache depends "linux-image-$flavour" 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n1)
         if [ -z "$pkg" ]; then
             as_root apt-get -qq update >/dev/null
@@ -153,7 +154,7 @@ kr_dom0_initramfs() {
     if ! [ -e "$out" ]; then
         tmp=$(mktemp -d); root=$tmp/root
         local xen kernel; xen=$(kr_stock_xen) kernel=$(kr_kernel amd64)
-        kr_debs "$tmp/debs" busybox-static libc6 libuuid1 liblzma5 zlib1g libzstd1 libxencall1 libxendevicemodel1 \
+        kr_debs "$tmp/debs" busybox-static libc6 libgcc-s1 libuuid1 liblzma5 zlib1g libzstd1 libxencall1 libxendevicemodel1 \
             libxenevtchn1 libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4 libxentoolcore1 libxentoollog1
         mkdir -p "$root"/{bin,sbin,etc/xen,proc,sys,dev,tmp,run/xen,run/xenstored,run/lock,root,lib64} \
             "$root"/usr/{bin,lib/x86_64-linux-gnu,lib/xen-4.17/bin} "$root"/var/{lib/xen,lib/xenstored,log/xen/console}
@@ -170,7 +171,9 @@ kr_dom0_initramfs() {
             cp "$xen/usr/lib/xen-4.17/bin/$a" "$root/usr/lib/xen-4.17/bin/"
         done
         cp -a "$xen"/usr/bin/xenstore* "$root/usr/bin/"
-        # Exactly the libraries that these programs name, and those that the libraries name.
+        # Exactly the libraries that these programs name, and those that the libraries name; one is only asked for by
+        # the C library, when a thread is cancelled.
+        cp -L "$tmp"/debs/lib/x86_64-linux-gnu/libgcc_s.so.1 "$root/usr/lib/x86_64-linux-gnu/"
         kr_libraries "$root" "$xen/usr/lib/x86_64-linux-gnu" "$xen/lib/x86_64-linux-gnu" \
             "$tmp/debs/usr/lib/x86_64-linux-gnu" "$tmp/debs/lib/x86_64-linux-gnu"
         cp -L "$tmp/debs"/lib64/ld-linux-x86-64.so.2 "$root/lib64/" 2>/dev/null ||
