@@ -101,9 +101,8 @@ static long op_reservation(struct hcall *hc, bool populate)
     if (r.nr > (UINT64_MAX >> MEMOP_SHIFT) || hc->progress > r.nr) {
         return (long)hc->progress;
     }
-    rc = guest_target(hc, r.domid, &d);
-    if (rc) {
-        return rc;
+    if (guest_target(hc, r.domid, &d)) {
+        return (long)hc->progress;    /* Xen's answer: so many were done */
     }
     if (r.order > (hc->d->control ? CONTROL_MAX_ORDER : GUEST_MAX_ORDER)) {
         return (long)hc->progress;
@@ -457,6 +456,19 @@ static long op_pod(struct hcall *hc, bool set)
     return copy_to_guest(hc, hc->arg[1], &t, sizeof(t));
 }
 
+static long op_get_vnumainfo(struct hcall *hc)
+{
+    struct xen_vnuma_topology_info t;
+    struct domain *d;
+    int rc;
+
+    if (copy_from_guest(hc, &t, hc->arg[1], sizeof(t))) {
+        return -EFAULT;
+    }
+    rc = t.pad ? -EINVAL : hc_target(hc, t.domid, &d);
+    return rc ? rc : -EOPNOTSUPP;    /* Xen's answer for a domain without virtual NUMA */
+}
+
 long do_memory_op(struct hcall *hc)
 {
     uint32_t op = (uint32_t)hc->arg[0] & ((1u << MEMOP_SHIFT) - 1);
@@ -499,7 +511,7 @@ long do_memory_op(struct hcall *hc)
     case XENMEM_acquire_resource:
         return mem_acquire_resource(hc);
     case XENMEM_get_vnumainfo:
-        return -EOPNOTSUPP;    /* Xen's answer for a domain without virtual NUMA */
+        return op_get_vnumainfo(hc);
     default:
         return hc_enosys(hc, __HYPERVISOR_memory_op, op);
     }
