@@ -17,6 +17,7 @@
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/grant_table.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/resource.h"
 
 #define MAX_CLIENTS 1024
 #define REQUESTS_PER_TURN 8
@@ -122,7 +123,7 @@ static int do_hello(struct client *c, const struct kw_hello *m, struct reply *r)
     }
     c->greeted = true;
     out->version = KW_VERSION;
-    out->domid = 0;
+    out->domid = c->core->host_dom->domid;
     r->len = sizeof(*out);
     return 0;
 }
@@ -173,7 +174,7 @@ static int do_restrict(struct client *c, const struct kw_domid *m)
 
 static void add_port(struct client *c, uint32_t port, struct reply *r)
 {
-    const struct evtchn *e = evtchn_from_port(c->core->dom0, port);
+    const struct evtchn *e = evtchn_from_port(c->core->host_dom, port);
     struct kw_port_reply *out = (struct kw_port_reply *)r->u.bytes;
 
     out->port = port;
@@ -186,7 +187,7 @@ static void add_port(struct client *c, uint32_t port, struct reply *r)
 
 static int do_evtchn(struct client *c, uint32_t op, const struct kw_evtchn *m, struct reply *r)
 {
-    struct domain *dom0 = c->core->dom0;
+    struct domain *host = c->core->host_dom;
     uint32_t port = 0;
     int rc;
 
@@ -194,17 +195,17 @@ static int do_evtchn(struct client *c, uint32_t op, const struct kw_evtchn *m, s
         if (c->restricted) {
             return -EACCES;
         }
-        rc = evtchn_bind_virq(dom0, m->port, 0, c, &port);
+        rc = evtchn_bind_virq(host, m->port, 0, c, &port);
     } else {
         rc = may_name(c, m->domid == DOMID_SELF ? 0 : m->domid);
         if (rc) {
             return rc;
         }
         if (op == KW_EVTCHN_UNBOUND) {
-            rc = evtchn_alloc_unbound(dom0, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid, c,
+            rc = evtchn_alloc_unbound(host, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid, c,
                                       &port);
         } else {
-            rc = evtchn_bind_interdomain(dom0, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid,
+            rc = evtchn_bind_interdomain(host, m->domid == DOMID_SELF ? 0 : (domid_t)m->domid,
                                          m->port, c, &port);
         }
     }
@@ -216,12 +217,12 @@ static int do_evtchn(struct client *c, uint32_t op, const struct kw_evtchn *m, s
 
 static int do_unbind(struct client *c, const struct kw_evtchn *m)
 {
-    const struct evtchn *e = evtchn_from_port(c->core->dom0, m->port);
+    const struct evtchn *e = evtchn_from_port(c->core->host_dom, m->port);
 
     if (!m->port || !e || e->state == EVTCHNSTAT_closed || e->owner != c) {
         return -EINVAL;
     }
-    return evtchn_close(c->core->dom0, m->port);
+    return evtchn_close(c->core->host_dom, m->port);
 }
 
 /* Adds nr pages from `page` of descriptor fd (< 0: errors) to the runs, joining what continues. */
@@ -271,14 +272,14 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
     if (!d || d->dying) {
         return -ESRCH;
     }
-    if (d->control) {
+    if (d->host) {
         return -EINVAL;    /* the host's memory is not reached by frame number */
     }
     for (uint32_t i = 0; i < m->nr && !rc; i++) {
         struct p2m_entry e = p2m_lookup(d, m->gfn[i]);
         int ram = m->prot & PROT_WRITE ? d->ram_fd : d->ram_ro_fd;
 
-        if (e.type == P2M_NONE) {
+        if (e.type == P2M_NONE || e.type == P2M_FOREIGN) {    /* others' pages are others' to show */
             rc = add_run(r, out->run, &nr_runs, -1, (uint64_t)-EINVAL, 1);
         } else {
             rc = add_run(r, out->run, &nr_runs, e.type == P2M_RAM ? ram : d->xen_fd, e.page, 1);
@@ -288,37 +289,6 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
     out->nr_runs = nr_runs;
     r->len = sizeof(*out) + nr_runs * sizeof(out->run[0]);
     return rc;
-}
-
-static int resource_frames(struct domain *d, const struct kw_map_resource *m, uint64_t *first,
-                           uint64_t *exist)
-{
-    uint64_t end;
-
-    if (m->type != XENMEM_resource_grant_table) {
-        return -EOPNOTSUPP;
-    }
-    if (__builtin_add_overflow(m->frame, m->nr, &end)) {
-        return -EINVAL;
-    }
-    if (m->id == XENMEM_resource_grant_table_id_shared) {
-        *first = KL_XEN_GRANT_FRAMES;
-        *exist = d->gt.max_frames;
-    } else if (m->id == XENMEM_resource_grant_table_id_status && d->gt.version == 2) {
-        *first = KL_XEN_STATUS_FRAMES;
-        *exist = (d->gt.max_frames * GNT_V2_PER_FRAME + GNT_STATUS_PER_FRAME - 1) /
-                 GNT_STATUS_PER_FRAME;
-    } else {
-        return -EINVAL;
-    }
-    if (end > *exist) {
-        return -EINVAL;
-    }
-    if (!m->nr) {
-        return 0;
-    }
-    return m->id == XENMEM_resource_grant_table_id_shared ? gnt_grow(d, (uint32_t)end) :
-           gnt_grow_status(d, (uint32_t)end);
 }
 
 static int do_map_resource(struct client *c, const struct kw_map_resource *m, struct reply *r)
@@ -336,10 +306,10 @@ static int do_map_resource(struct client *c, const struct kw_map_resource *m, st
     if (!d || d->dying) {
         return -ESRCH;
     }
-    if (d->control) {
+    if (d->host) {
         return -EINVAL;
     }
-    rc = resource_frames(d, m, &first, &exist);
+    rc = resource_frames(d, m->type, m->id, m->frame, m->nr, &first, &exist);
     if (!rc && m->nr) {
         rc = add_run(r, out->run, &nr_runs, d->xen_fd, first + m->frame, (uint32_t)m->nr);
     }
@@ -416,11 +386,20 @@ static const uint16_t request_size[] = {
     [KW_GNTSHR_SHARE] = sizeof(struct kw_gntshr), [KW_GNTSHR_UNSHARE] = sizeof(struct kw_gnt_unmap),
 };
 
+/* A machine's operator stands outside of it: no domain can name him in a channel or a grant. */
+static bool for_operators(uint32_t op)
+{
+    return op <= KW_RESTRICT || op == KW_MAP_FOREIGN || op == KW_MAP_RESOURCE;
+}
+
 static int handle(struct client *c, uint32_t op, const uint8_t *buf, size_t len, struct reply *r)
 {
     const struct kw_gnt_notify *n = (const void *)buf;
     const struct kw_gnt_unmap *u = (const void *)buf;
 
+    if (c->core->machine && !for_operators(op)) {
+        return -EPERM;
+    }
     switch (op) {
     case KW_HELLO:
         return do_hello(c, (const void *)buf, r);
@@ -563,7 +542,7 @@ struct client *client_new(struct core *core, int fd, uid_t uid)
     c->core = core;
     c->fd = fd;
     c->arena_fd = -1;
-    c->hc = (struct hcall){ .core = core, .d = core->dom0, .client = c };
+    c->hc = (struct hcall){ .core = core, .d = core->host_dom, .client = c };
     c->next = core->clients;
     core->clients = c;
     return c;

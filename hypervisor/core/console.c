@@ -12,6 +12,7 @@
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/serial.h"
 
 /* What one domain may add: a burst, then so much per second. */
 #define GUEST_BURST (64u << 10)
@@ -31,6 +32,7 @@ void console_put(struct core *core, const char *text, size_t len)
     if (core->console_log >= 0 && write(core->console_log, text, len) < 0) {
         kr_log_once(KR_WARN, "cannot write the console log: %s", strerror(errno));
     }
+    serial_output(core);
     evtchn_raise_virq(core, VIRQ_CON_RING);
 }
 
@@ -93,13 +95,26 @@ void console_guest_write(struct domain *d, const char *text, size_t len)
     }
 }
 
+/* What was typed is domain 0's, where that is a guest; where it is the host nobody types here. */
+static long console_read(struct hcall *hc, uint32_t count)
+{
+    char buf[256];
+    size_t n;
+
+    if (hc->d != hc->core->dom0) {
+        return 0;
+    }
+    n = serial_read(hc->core, buf, count < sizeof(buf) ? count : sizeof(buf));
+    return copy_to_guest(hc, hc->arg[2], buf, n) ? -EFAULT : (long)n;
+}
+
 long do_console_io(struct hcall *hc)
 {
     uint32_t count = (uint32_t)hc->arg[1];
     char buf[1024];
 
     if ((uint32_t)hc->arg[0] == CONSOLEIO_read) {
-        return 0;    /* nobody types at this console */
+        return console_read(hc, count);
     }
     if (count > MAX_WRITE) {
         return -E2BIG;

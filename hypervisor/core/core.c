@@ -7,10 +7,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <xen/sched.h>
+
 #include "hypervisor/core/client.h"
+#include "hypervisor/core/console.h"
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/host.h"
+#include "hypervisor/core/serial.h"
+#include "hypervisor/core/wire.h"
+
+#define PAGES_PER_MIB 256u
 
 uint64_t core_now(void)
 {
@@ -44,7 +51,7 @@ struct core *core_new(sd_event *event)
     core->credit2_ratelimit_us = 1000;
     core->max_guest_channels = descriptors() / 16;
     host_read(&core->host);
-    core->dom0 = domain_create_dom0(core);
+    core->host_dom = core->dom0 = domain_create_host(core);
     if (!core->dom0) {
         sd_event_unref(core->event);
         free(core);
@@ -52,6 +59,37 @@ struct core *core_new(sd_event *event)
         return NULL;
     }
     return core;
+}
+
+int core_make_machine(struct core *core, uint64_t mib)
+{
+    struct host_info *h = &core->host;
+
+    if (mib > (h->total_pages - h->reserve_pages) / PAGES_PER_MIB) {
+        errno = ERANGE;
+        return -1;
+    }
+    if (mib) {
+        /* All of it is the machine's: what the host keeps for itself lies beyond. */
+        h->total_pages = mib * PAGES_PER_MIB;
+        h->reserve_pages = 0;
+    }
+    domain_free_domid0(core->host_dom);
+    core->dom0 = NULL;
+    core->machine = true;
+    return 0;
+}
+
+void core_end_machine(struct core *core, uint32_t reason)
+{
+    int status = reason == SHUTDOWN_poweroff ? KR_MACHINE_OFF :
+                 reason == SHUTDOWN_reboot || reason == SHUTDOWN_watchdog ? KR_MACHINE_REBOOT :
+                 KR_MACHINE_CRASHED;
+
+    console_printf(core, "domain 0 has %s (reason %u): the machine stops",
+                   status == KR_MACHINE_OFF ? "powered off" :
+                   status == KR_MACHINE_REBOOT ? "asked for a reboot" : "crashed", reason);
+    sd_event_exit(core->event, status);
 }
 
 void core_free(struct core *core)
@@ -66,11 +104,12 @@ void core_free(struct core *core)
     }
     for (d = core->domains; d; d = next) {
         next = d->next;
-        if (!d->control) {
+        if (!d->host) {
             domain_kill_now(d);
         }
     }
-    domain_kill_now(core->dom0);
+    domain_kill_now(core->host_dom);
+    serial_close(core);
     sd_event_source_disable_unref(core->listen_src);
     sd_event_source_disable_unref(core->listen_again);
     if (core->listen_fd >= 0) {

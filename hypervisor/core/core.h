@@ -27,6 +27,7 @@ struct client;
 struct domain;
 struct vcpu;
 struct core;
+struct serial;
 
 #define KR_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -41,7 +42,7 @@ struct core;
  */
 struct hcall {
     struct core *core;
-    struct domain *d;            /* the calling domain; domain 0 for clients */
+    struct domain *d;            /* the calling domain; host_dom for clients */
     struct client *client;       /* the host client, or NULL for a guest */
     struct vcpu *v;              /* the guest's vCPU, or NULL */
     uint64_t op, arg[5];
@@ -94,7 +95,7 @@ struct core {
     sd_event *event;
     sd_event_source *listen_src, *listen_again;
     int listen_fd;
-    uid_t uid;                   /* the peer uid that is domain 0, besides root */
+    uid_t uid;                   /* the peer uid that is the host, besides root */
     const char *domain_program;
     char cmdline[256];
     /* Makes a domain process; domproc_spawn() unless a test replaces it. Returns 0 or -1/errno. */
@@ -105,7 +106,10 @@ struct core {
     uint64_t tsc_khz;
     struct cpu_policy policy_max;
 
-    struct domain *dom0;
+    struct domain *host_dom;     /* the domain that the host's clients are */
+    struct domain *dom0;         /* domain 0: the host, or a machine's first domain; NULL until made */
+    bool machine;
+    struct serial *line;         /* a machine's serial line, or NULL */
     struct domain *by_domid[DOMID_FIRST_RESERVED];
     struct domain *domains;      /* by rising domid */
     unsigned nr_domains;
@@ -135,6 +139,15 @@ struct core {
  * socket, no description yet. Returns NULL with errno.
  */
 struct core *core_new(sd_event *event);
+/*
+ * Makes a core that has no clients and domains yet a machine: the host's clients are its operator,
+ * who builds domain 0, a guest, and has the machine's serial line. When domain 0 ends, so does the
+ * event loop, with a KR_MACHINE_* status. mib: the machine's memory, 0 for what the host has.
+ * Returns 0 or -1 with errno ERANGE if the host has less.
+ */
+int core_make_machine(struct core *core, uint64_t mib);
+/* Domain 0 has shut down: the end of the machine. reason is one of SHUTDOWN_*. */
+void core_end_machine(struct core *core, uint32_t reason);
 /* Destroys every domain and client. The processes are killed, not waited for. */
 void core_free(struct core *core);
 

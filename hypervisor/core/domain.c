@@ -20,6 +20,7 @@
 
 #define PAGE 4096ull
 #define PORTS_PER_SLICE 256
+#define FOREIGN_PER_SLICE 512
 #define FREED_PER_SLICE 4096    /* pages */
 
 struct domain *domain_find(struct core *core, domid_t domid)
@@ -55,11 +56,23 @@ static void close_fd(int *fd)
     }
 }
 
-/* Frees memory and tables; the struct lives on while somebody refers to it. */
+void domain_close_memory(struct domain *d)
+{
+    close_fd(&d->ram_fd);
+    close_fd(&d->ram_ro_fd);
+    close_fd(&d->xen_fd);
+}
+
+/*
+ * Frees memory and tables; the struct lives on while somebody refers to it, and so do pages that
+ * somebody holds.
+ */
 static void free_memory(struct domain *d)
 {
     domain_claim(d, 0);
-    domain_account(d, -(int64_t)d->tot_pages);
+    foreign_free(d);
+    page_free_all_later(d);
+    domain_account(d, -(int64_t)(d->tot_pages - d->held.nr));
     gnt_free(d);
     evtchn_free(d);
     p2m_free(d);
@@ -71,9 +84,9 @@ static void free_memory(struct domain *d)
         munmap(d->state, sizeof(*d->state));
         d->state = NULL;
     }
-    close_fd(&d->ram_fd);
-    close_fd(&d->ram_ro_fd);
-    close_fd(&d->xen_fd);
+    if (!d->memory_users) {
+        domain_close_memory(d);
+    }
     close_fd(&d->state_fd);
     for (unsigned i = 0; i < KR_ARRAY_SIZE(d->watchdog); i++) {
         d->watchdog[i].src = sd_event_source_disable_unref(d->watchdog[i].src);
@@ -160,7 +173,7 @@ static int make_memory(struct domain *d)
         return -ENOMEM;
     }
     d->xen_map = xen;
-    if (d->control) {
+    if (d->host) {
         return 0;
     }
     d->ram_fd = new_memfd("ram", d->domid, P2M_MAX_GFN * PAGE);
@@ -193,6 +206,9 @@ static struct domain *alloc_domain(struct core *core, domid_t domid)
 
 static int alloc_domid(struct core *core, domid_t *domid)
 {
+    if (!core->dom0) {
+        return *domid > 0 && *domid < DOMID_FIRST_RESERVED ? -EINVAL : (*domid = 0);
+    }
     if (*domid > 0 && *domid < DOMID_FIRST_RESERVED) {
         return core->by_domid[*domid] ? -EEXIST : 0;
     }
@@ -281,6 +297,7 @@ int domain_create(struct core *core, domid_t domid, const struct xen_domctl_crea
     if (!d) {
         return -ENOMEM;
     }
+    d->control = !core->dom0;
     d->config = *config;
     memcpy(d->handle, config->handle, sizeof(d->handle));
     d->max_vcpus = config->max_vcpus;
@@ -298,19 +315,22 @@ int domain_create(struct core *core, domid_t domid, const struct xen_domctl_crea
         return rc;
     }
     link_domain(d);
+    if (!core->dom0) {
+        core->dom0 = d;
+    }
     cpu_policy_send(d);
     *out = d;
     return 0;
 }
 
-struct domain *domain_create_dom0(struct core *core)
+struct domain *domain_create_host(struct core *core)
 {
     struct domain *d = alloc_domain(core, 0);
 
     if (!d) {
         return NULL;
     }
-    d->control = true;
+    d->host = d->control = true;
     d->proc_gone = true;
     d->config.flags = 0;    /* listed as a PV domain, as Xen's domain 0 on most hosts */
     d->config.max_evtchn_port = EVT_FIFO_PORTS - 1;
@@ -323,6 +343,13 @@ struct domain *domain_create_dom0(struct core *core)
     }
     link_domain(d);
     return d;
+}
+
+/* DOMID_XEN is nobody that a domain could name: not in channels, not in grants. */
+void domain_free_domid0(struct domain *host)
+{
+    unlink_domain(host);
+    host->domid = DOMID_XEN;
 }
 
 /* What the state area says of a vCPU before its thread has been there. */
@@ -392,7 +419,7 @@ void domain_update_run(struct domain *d)
 {
     bool want = !d->pause_count && !d->hold_count && !d->shutting_down && !d->dying;
 
-    if (d->control) {
+    if (d->host) {
         return;
     }
     if (d->proc_gone || d->proc_killed) {
@@ -473,7 +500,7 @@ void domain_wake_waiters(struct domain *d)
 
 void domain_shutdown(struct domain *d, uint32_t reason)
 {
-    if (d->control || d->shutting_down || d->dying) {
+    if (d->host || d->shutting_down || d->dying) {
         return;
     }
     d->shutting_down = true;
@@ -482,6 +509,9 @@ void domain_shutdown(struct domain *d, uint32_t reason)
         console_printf(d->core, "Domain %u crashed.", d->domid);
     }
     domain_update_run(d);
+    if (d == d->core->dom0) {
+        core_end_machine(d->core, reason);
+    }
 }
 
 void domain_resume(struct domain *d)
@@ -497,13 +527,38 @@ static void bury(struct domain *d)
 {
     struct core *core = d->core;
 
+    d->dead = true;
     free_memory(d);
     unlink_domain(d);
-    d->dead = true;
+    if (core->dom0 == d) {
+        core->dom0 = NULL;
+    }
     d->reaper = sd_event_source_disable_unref(d->reaper);
     domain_wake_waiters(d);
     evtchn_raise_virq(core, VIRQ_DOM_EXC);
     domain_put(d);
+}
+
+static int punch(const struct domain *d, uint64_t page, uint64_t nr)
+{
+    return nr ? fallocate(d->ram_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(page * PAGE),
+                          (off_t)(nr * PAGE)) : 0;
+}
+
+/* What others still map stays readable, the guest's last words on the console among it. */
+static int punch_unheld(const struct domain *d, uint64_t page, uint64_t nr)
+{
+    uint64_t from = page;
+
+    for (uint64_t p = page; d->held.nr && p < page + nr; p++) {
+        if (page_is_held(d, p)) {
+            if (punch(d, from, p - from) < 0) {
+                return -1;
+            }
+            from = p + 1;
+        }
+    }
+    return punch(d, from, page + nr - from);
 }
 
 /*
@@ -518,12 +573,7 @@ static bool free_ram_some(struct domain *d)
         return true;
     }
     d->p2m.ram_top -= n;
-    /* What a backend still maps stays readable, the guest's last words on the console among it. */
-    if (gnt_pins_ram(d, d->p2m.ram_top, n)) {
-        return !d->p2m.ram_top;
-    }
-    return fallocate(d->ram_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                     (off_t)(d->p2m.ram_top * PAGE), (off_t)(n * PAGE)) < 0 || !d->p2m.ram_top;
+    return punch_unheld(d, d->p2m.ram_top, n) < 0 || !d->p2m.ram_top;
 }
 
 static int on_reap(sd_event_source *s, void *opaque)
@@ -535,7 +585,8 @@ static int on_reap(sd_event_source *s, void *opaque)
         sd_event_source_set_enabled(s, SD_EVENT_OFF);
         return 0;
     }
-    if (!evtchn_close_some(d, PORTS_PER_SLICE) || !free_ram_some(d)) {
+    if (!evtchn_close_some(d, PORTS_PER_SLICE) || !foreign_drop_some(d, FOREIGN_PER_SLICE) ||
+        !free_ram_some(d)) {
         return 0;
     }
     domproc_free(d);
@@ -545,7 +596,7 @@ static int on_reap(sd_event_source *s, void *opaque)
 
 int domain_kill(struct domain *d)
 {
-    if (d->control) {
+    if (d->host || d == d->core->dom0) {
         return -EINVAL;
     }
     if (d->dying) {
@@ -559,7 +610,7 @@ int domain_kill(struct domain *d)
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
         hypercall_cancel(&d->vcpu[i]->hc);
     }
-    if (!d->proc_gone) {
+    if (!d->proc_gone && !d->memory_users) {
         close_fd(&d->ram_fd);
         close_fd(&d->ram_ro_fd);
     }
@@ -574,7 +625,7 @@ void domain_kill_now(struct domain *d)
     domproc_free(d);
     while (!evtchn_close_some(d, UINT32_MAX)) {
     }
-    if (!d->control) {
+    if (!d->host) {
         bury(d);
         return;
     }

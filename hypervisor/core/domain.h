@@ -3,8 +3,9 @@
  * A domain: what the core knows of it, and its life.
  *
  * Life: domain_create() (paused once) -> vCPUs, memory, parameters -> unpause -> running <-> paused
- * -> shutting down -> shut down -> domain_kill() -> gone. Domain 0 is the host: always there, with
- * no process, no p2m and no vCPU state of its own.
+ * -> shutting down -> shut down -> domain_kill() -> gone. The host is a domain too, always there: it
+ * has no process, no p2m and no vCPU state of its own. It is domain 0, unless the core is a machine
+ * (core_make_machine()): then the first domain made is domain 0, and the host its operator outside.
  *
  * Never: blocks for the domain's process, or believes it; a process that dies, lies in its framing
  * or does not drain its sockets is killed and its domain is shut down with reason "crash".
@@ -19,6 +20,7 @@
 #include <xen/domctl.h>
 #include <xen/hvm/params.h>
 
+#include "hypervisor/core/foreign.h"
 #include "hypervisor/core/grant_table.h"
 #include "hypervisor/core/p2m.h"
 
@@ -45,7 +47,8 @@ struct domain {
     domid_t domid;
     uint64_t serial;
     unsigned refs;
-    bool control;                /* domain 0 */
+    bool host;                   /* stands for the host's clients: no process, no p2m, no vCPUs */
+    bool control;                /* may control others: the host, and a domain 0 that is a guest */
 
     struct xen_domctl_createdomain config;
     xen_domain_handle_t handle;
@@ -74,6 +77,9 @@ struct domain {
     struct kl_state *state;      /* hostile: written by the process */
 
     struct p2m p2m;
+    struct foreign_table foreign;    /* others' pages in it */
+    struct held_pages held;          /* its pages that others use */
+    uint64_t memory_users;           /* who needs its descriptors, dead or not */
     uint64_t tot_pages, max_pages, claim_pages;
     uint64_t paging_mempool;
     uint32_t nr_e820;
@@ -84,7 +90,7 @@ struct domain {
     uint32_t suspend_port;       /* gets an event when the domain has shut down; 0: none */
     unsigned paid_channels;      /* channels between guests that this domain bound */
     struct grant_table gt;
-    struct gnt_share *shares;    /* domain 0: pages that clients shared */
+    struct gnt_share *shares;    /* the host: pages that clients shared */
 
     uint64_t hvm_param[HVM_NR_PARAMS];
     struct cpu_policy *policy;
@@ -99,6 +105,7 @@ struct domain {
     struct domain *flush_next;
     bool on_flush;
     uint32_t batch_op, batch_nr;
+    int batch_fd;                /* of KL_MEM_FD runs, or -1 */
     struct kl_run_map *batch;
     char con_line[256];          /* the guest's unfinished console line */
     unsigned con_len;
@@ -113,11 +120,14 @@ void domain_put(struct domain *d);
 
 /*
  * Makes a paused domain with its memfds and process. domid 0 or >= DOMID_FIRST_RESERVED: choose.
+ * A machine's first domain has control and is domain 0: no other can be asked for.
  * Returns 0 or -errno (Xen's for createdomain: EEXIST, EINVAL, ENOMEM, ENODEV without an engine).
  */
 int domain_create(struct core *core, domid_t domid, const struct xen_domctl_createdomain *config,
                   struct domain **out);
-struct domain *domain_create_dom0(struct core *core);
+struct domain *domain_create_host(struct core *core);
+/* Makes the host the operator of a machine: domain 0 is then free. Before anything else exists. */
+void domain_free_domid0(struct domain *host);
 
 /* Makes the vCPUs up to nr. Returns 0 or -errno. */
 int domain_make_vcpus(struct domain *d, uint32_t nr);
@@ -160,6 +170,8 @@ void domain_vcpu_report(const struct domain *d, uint32_t vcpu, struct vcpu_repor
 
 void domain_getinfo(struct domain *d, struct xen_domctl_getdomaininfo *info);
 
+/* Closes the descriptors of its memory; for foreign.c. */
+void domain_close_memory(struct domain *d);
 /* Accounts pages to d against its maximum and the host: 0 or -ENOMEM. May be negative. */
 int domain_account(struct domain *d, int64_t pages);
 /* Sets the outstanding claim (pages to be populated later); 0 drops it. */

@@ -103,7 +103,7 @@ void domain_getinfo(struct domain *d, struct xen_domctl_getdomaininfo *info)
     if (d->p2m.xen_gfn && d->p2m.xen_gfn[KL_XEN_SHARED_INFO]) {
         info->shared_info_frame = d->p2m.xen_gfn[KL_XEN_SHARED_INFO] - 1;
     }
-    if (d->control) {
+    if (d->host) {
         host_info_of(d, info);
     } else {
         guest_info_of(d, info);

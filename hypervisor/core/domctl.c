@@ -275,6 +275,28 @@ static const struct {
     [XEN_DOMCTL_ioport_permission] = { op_permission, FOR_GUESTS },
 };
 
+/* What a control domain cannot do to itself: it would wait for its own vCPU to stand still. */
+static bool only_others(uint32_t cmd)
+{
+    switch (cmd) {
+    case XEN_DOMCTL_destroydomain:
+    case XEN_DOMCTL_pausedomain:
+    case XEN_DOMCTL_resumedomain:
+    case XEN_DOMCTL_max_vcpus:
+    case XEN_DOMCTL_getvcpucontext:
+    case XEN_DOMCTL_gethvmcontext:
+    case XEN_DOMCTL_sethvmcontext:
+    case XEN_DOMCTL_gethvmcontext_partial:
+    case XEN_DOMCTL_hypercall_init:
+    case XEN_DOMCTL_settscinfo:
+    case XEN_DOMCTL_set_cpu_policy:
+    case XEN_DOMCTL_setdebugging:
+        return true;
+    default:
+        return false;
+    }
+}
+
 long do_domctl(struct hcall *hc)
 {
     struct xen_domctl op;
@@ -297,7 +319,7 @@ long do_domctl(struct hcall *hc)
         if (rc) {
             return rc;
         }
-        if (d->control && !(flags & FOR_ALL)) {
+        if ((d->host && !(flags & FOR_ALL)) || (d == hc->d && only_others(op.cmd))) {
             return -EINVAL;
         }
         /* A domain on its way out can be destroyed, nothing else (and looked at, above). */

@@ -65,7 +65,7 @@ DOMCTL_HANDLER(domctl_getvcpuinfo)
     uint32_t id = info->vcpu;
     struct vcpu_report r;
 
-    if (d->control) {
+    if (d->host) {
         if (id >= hc->core->host.nr_cpus) {
             return -ESRCH;
         }
@@ -193,7 +193,7 @@ DOMCTL_HANDLER(domctl_vcpuaffinity)
         !(a->flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT))) {
         return -EINVAL;
     }
-    if (d->control) {
+    if (d->host) {
         /* The host's own processes run where the host says. */
         if (set || a->vcpu >= hc->core->host.nr_cpus) {
             return set ? -EOPNOTSUPP : -ESRCH;

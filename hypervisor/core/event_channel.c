@@ -146,7 +146,7 @@ static struct evtchn *open_port(const struct domain *d, uint32_t port)
 /* How many ports the domain's present delivery mode has; its own word for it, its own loss. */
 static uint32_t port_limit(const struct domain *d)
 {
-    bool fifo = d->control || (d->state && __atomic_load_n(&d->state->fifo, __ATOMIC_RELAXED));
+    bool fifo = d->host || (d->state && __atomic_load_n(&d->state->fifo, __ATOMIC_RELAXED));
     uint32_t mode = fifo ? EVT_FIFO_PORTS : EVT_2L_PORTS;
 
     return d->evt->max_port + 1 < mode ? d->evt->max_port + 1 : mode;
@@ -245,12 +245,14 @@ static void tell(struct domain *d, uint32_t port)
     struct kl_port m = { .port = port, .kind = kind[e->state], .vcpu = e->vcpu, .virq = e->virq };
     int fds[2], nr = 0;
 
-    if (d->control || d->proc_gone) {
+    if (d->host || d->proc_gone) {
         return;
     }
     if (e->state == EVTCHNSTAT_interdomain) {
         fds[nr++] = evtchn_recv_fd(e);
         fds[nr++] = evtchn_send_fd(e);
+    } else if (e->state == EVTCHNSTAT_virq && e->virq_fd >= 0) {
+        fds[nr++] = e->virq_fd;
     }
     m.seq = ++d->port_seq;
     domproc_send(d, KL_PORT, &m, sizeof(m), fds, nr);
@@ -355,8 +357,8 @@ int evtchn_bind_virq(struct domain *d, uint32_t virq, uint32_t vcpu, struct clie
     if (virq >= EVT_NR_VIRQS || (virq_is_global(virq) && vcpu != 0)) {
         return -EINVAL;
     }
-    if (d->control ? vcpu >= d->core->host.nr_cpus || !virq_is_global(virq) : vcpu >= d->nr_vcpus) {
-        return d->control ? -EINVAL : -ENOENT;
+    if (d->host ? vcpu >= d->core->host.nr_cpus || !virq_is_global(virq) : vcpu >= d->nr_vcpus) {
+        return d->host ? -EINVAL : -ENOENT;
     }
     slot = virq_slot(d, virq, vcpu);
     if (*slot) {
@@ -366,7 +368,7 @@ int evtchn_bind_virq(struct domain *d, uint32_t virq, uint32_t vcpu, struct clie
     if (rc) {
         return rc;
     }
-    if (d->control) {
+    if (d->host || (d->control && virq_is_global(virq))) {
         fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (fd < 0) {
             return -ENOMEM;
@@ -488,7 +490,7 @@ void evtchn_raise_virq(struct core *core, uint32_t virq)
 void evtchn_client_gone(struct core *core, struct client *c)
 {
     while (c->first_port) {
-        evtchn_close(core->dom0, c->first_port);
+        evtchn_close(core->host_dom, c->first_port);
     }
 }
 
@@ -523,7 +525,7 @@ static int op_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu)
 {
     struct evtchn *e = open_port(d, port);
 
-    if (d->control ? vcpu >= d->core->host.nr_cpus : vcpu >= d->nr_vcpus) {
+    if (d->host ? vcpu >= d->core->host.nr_cpus : vcpu >= d->nr_vcpus) {
         return -ENOENT;
     }
     if (!e) {
@@ -545,7 +547,7 @@ static long op_reset(struct hcall *hc, domid_t domid)
     if (rc) {
         return rc;
     }
-    if (d->control) {
+    if (d->host) {
         return -EPERM;    /* every backend's channels at once: nobody means that */
     }
     if (hc->stage++ == 0 && d->evt) {

@@ -38,7 +38,7 @@ struct evtchn {
     domid_t remote_domid;        /* unbound: who may bind; interdomain: the peer */
     uint32_t remote_port;
     struct channel *ch;
-    int virq_fd;                 /* domain 0's VIRQs */
+    int virq_fd;                 /* VIRQs that the core raises: domain 0's global ones, the host's */
     struct client *owner;        /* domain 0's ports made by a client */
     uint32_t own_prev, own_next; /* client's list of ports; 0 ends it */
 };

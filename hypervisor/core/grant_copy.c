@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "hypervisor/core/domain.h"
+#include "hypervisor/core/foreign.h"
 #include "hypervisor/core/grant_table.h"
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/hypercall.h"
@@ -20,11 +21,29 @@ struct side {
     bool is_ref, readonly;
 };
 
+/* A frame of s->d: its own page, or one that it has from others. */
+static int frame_page(struct side *s, uint64_t gfn)
+{
+    struct p2m_entry e = p2m_lookup(s->d, gfn);
+    const struct foreign *f = e.type == P2M_FOREIGN ? foreign_get(s->d, e.page) : NULL;
+
+    s->where = (struct gnt_page){ .page = e.page, .len = PAGE };
+    if (e.type == P2M_RAM) {
+        return GNTST_okay;
+    }
+    if (!f || f->mem == FOREIGN_XEN || (f->readonly && !s->readonly)) {
+        return GNTST_bad_page;
+    }
+    s->where.page = f->page;
+    s->where.share = f->share;
+    s->d = f->owner;
+    return GNTST_okay;
+}
+
 static int take_side(struct hcall *hc, domid_t domid, uint64_t ref_or_gfn, bool is_ref,
                      bool readonly, struct side *s)
 {
     domid_t user = hc->d->domid;
-    struct p2m_entry e;
     int st;
 
     s->is_ref = is_ref;
@@ -38,12 +57,7 @@ static int take_side(struct hcall *hc, domid_t domid, uint64_t ref_or_gfn, bool 
         if (s->d != hc->d && !hc_is_control(hc)) {
             return GNTST_permission_denied;
         }
-        e = p2m_lookup(s->d, ref_or_gfn);
-        if (e.type != P2M_RAM) {
-            return GNTST_bad_page;
-        }
-        s->where = (struct gnt_page){ .page = e.page, .len = PAGE };
-        return GNTST_okay;
+        return frame_page(s, ref_or_gfn);
     }
     st = GNTST_okay;
     if (s->d->gt.version == 2) {
@@ -58,7 +72,7 @@ static int take_side(struct hcall *hc, domid_t domid, uint64_t ref_or_gfn, bool 
 static void give_back(struct side *s)
 {
     if (s->is_ref) {
-        gnt_release(s->d, s->ref, s->readonly);
+        gnt_release(s->d, s->ref, s->readonly, &s->where);
     }
 }
 

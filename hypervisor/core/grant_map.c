@@ -34,7 +34,7 @@ static int errno_of(int gntst)
 static void release_all(struct gnt_map *m)
 {
     for (uint32_t i = 0; i < m->nr; i++) {
-        gnt_release(m->page[i].d, m->page[i].ref, m->readonly);
+        gnt_release(m->page[i].d, m->page[i].ref, m->readonly, &m->page[i].where);
         domain_put(m->page[i].d);
     }
 }
@@ -56,7 +56,7 @@ int gnt_client_map(struct core *core, struct client *c, const struct kw_gnt_ref 
         if (!d) {
             rc = -ESRCH;
         } else {
-            rc = errno_of(gnt_acquire(d, refs[i].ref, 0, readonly, &m->page[i].where));
+            rc = errno_of(gnt_acquire(d, refs[i].ref, core->host_dom->domid, readonly, &m->page[i].where));
         }
         if (!rc) {
             m->page[i].d = domain_get(d);
@@ -81,10 +81,10 @@ int gnt_client_map(struct core *core, struct client *c, const struct kw_gnt_ref 
 
 static void notify(struct core *core, struct client *c, uint32_t action, uint32_t port)
 {
-    const struct evtchn *e = evtchn_from_port(core->dom0, port);
+    const struct evtchn *e = evtchn_from_port(core->host_dom, port);
 
     if ((action & KW_NOTIFY_SEND_EVENT) && e && e->state == EVTCHNSTAT_interdomain) {
-        evtchn_send(core->dom0, port);
+        evtchn_send(core->host_dom, port);
     }
 }
 
@@ -129,7 +129,7 @@ int gnt_client_unmap(struct core *core, struct client *c, uint64_t handle)
 
 static struct gnt_share *find_own_share(struct core *core, struct client *c, uint64_t handle)
 {
-    for (struct gnt_share *s = core->dom0->shares; s; s = s->next) {
+    for (struct gnt_share *s = core->host_dom->shares; s; s = s->next) {
         if (s->owner == c && s->handle == handle) {
             return s;
         }
@@ -140,7 +140,7 @@ static struct gnt_share *find_own_share(struct core *core, struct client *c, uin
 int gnt_client_notify(struct core *core, struct client *c, uint64_t handle, uint32_t action,
                       uint32_t port, uint64_t offset)
 {
-    const struct evtchn *e = evtchn_from_port(core->dom0, port);
+    const struct evtchn *e = evtchn_from_port(core->host_dom, port);
     struct gnt_share *s;
     struct gnt_map *m;
     uint64_t nr;
@@ -243,7 +243,7 @@ static uint64_t place(struct domain *dom0, uint32_t nr)
 int gnt_client_share(struct core *core, struct client *c, domid_t domid, uint32_t nr, bool writable,
                      struct gnt_share **out)
 {
-    struct domain *dom0 = core->dom0;
+    struct domain *dom0 = core->host_dom;
     uint32_t from = GNTTAB_NR_RESERVED_ENTRIES;
     struct gnt_share *s;
     int rc;
@@ -291,7 +291,7 @@ static void end_share(struct core *core, struct gnt_share *s)
     notify(core, s->owner, s->notify_action, s->notify_port);
     s->owner = NULL;
     for (uint32_t i = 0; i < s->nr; i++) {
-        struct grant_entry_v1 *e = dom0_entry(core->dom0, s->ref[i]);
+        struct grant_entry_v1 *e = dom0_entry(core->host_dom, s->ref[i]);
 
         e->domid = DOMID_INVALID;
     }
@@ -299,7 +299,7 @@ static void end_share(struct core *core, struct gnt_share *s)
 
 void gnt_reap_shares(struct core *core)
 {
-    struct domain *dom0 = core->dom0;
+    struct domain *dom0 = core->host_dom;
 
     for (struct gnt_share **p = &dom0->shares; *p;) {
         struct gnt_share *s = *p;
@@ -336,7 +336,7 @@ void gnt_client_gone(struct core *core, struct client *c)
         c->maps = m->next;
         unmap(core, c, m);
     }
-    for (struct gnt_share *s = core->dom0->shares; s; s = s->next) {
+    for (struct gnt_share *s = core->host_dom->shares; s; s = s->next) {
         if (s->owner == c) {
             end_share(core, s);
         }

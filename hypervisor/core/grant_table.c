@@ -35,22 +35,6 @@ void gnt_free(struct domain *d)
     memset(gt, 0, sizeof(*gt));
 }
 
-bool gnt_pins_ram(const struct domain *d, uint64_t page, uint64_t nr)
-{
-    const struct grant_table *gt = &d->gt;
-
-    for (uint32_t b = 0; gt->pinned && gt->active && b < GNT_MAX_BUCKETS; b++) {
-        const struct active_grant *a = gt->active[b];
-
-        for (uint32_t i = 0; a && i < GNT_BUCKET; i++) {
-            if (a[i].pins_r + a[i].pins_w && !a[i].where.share && a[i].where.page - page < nr) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 uint32_t gnt_nr_entries(const struct grant_table *gt)
 {
     return gt->nr_frames * (gt->version == 2 ? GNT_V2_PER_FRAME : GNT_V1_PER_FRAME);
@@ -114,6 +98,7 @@ static struct active_grant *active_at(struct domain *d, uint32_t ref)
 /* flags and domid are the first 32 bits of an entry of either version; read and changed as one. */
 union head { uint32_t word; struct { uint16_t flags; domid_t domid; } f; };
 
+/* What Xen answers alike: not granted, to somebody else, or to be read only. */
 static bool permits(union head h, domid_t user, bool readonly)
 {
     return (h.f.flags & GTF_type_mask) == GTF_permit_access && h.f.domid == user &&
@@ -127,8 +112,7 @@ static int mark_v1(void *entry, domid_t user, bool readonly, bool *entry_ro)
 
     for (int i = 0; i < CAS_TRIES; i++) {
         if (!permits(old, user, readonly)) {
-            return old.f.domid == user && (old.f.flags & GTF_type_mask) == GTF_permit_access ?
-                   GNTST_permission_denied : GNTST_bad_gntref;
+            return GNTST_general_error;
         }
         new = old;
         new.f.flags |= GTF_reading | (readonly ? 0 : GTF_writing);
@@ -148,8 +132,7 @@ static int mark_v2(void *entry, uint16_t *status, domid_t user, bool readonly, b
     uint16_t bits = GTF_reading | (readonly ? 0 : GTF_writing), before;
 
     if (!permits(h, user, readonly)) {
-        return h.f.domid == user && (h.f.flags & GTF_type_mask) == GTF_permit_access ?
-               GNTST_permission_denied : GNTST_bad_gntref;
+        return GNTST_general_error;
     }
     before = __atomic_fetch_or(status, bits, __ATOMIC_SEQ_CST);
     h.word = __atomic_load_n((uint32_t *)entry, __ATOMIC_SEQ_CST);
@@ -187,7 +170,7 @@ static int find_page(struct domain *d, uint64_t frame, struct gnt_page *out)
     struct p2m_entry e;
 
     out->share = NULL;
-    if (d->control) {
+    if (d->host) {
         return find_share(d, frame, out);
     }
     e = p2m_lookup(d, frame);
@@ -260,17 +243,28 @@ int gnt_acquire(struct domain *rd, uint32_t ref, domid_t user, bool readonly, st
         act->user = user;
         act->readonly = entry_ro;
     }
+    if (!act->where.share && page_hold(rd, act->where.page)) {
+        if (first) {
+            unmark(rd, ref, GTF_reading | GTF_writing);
+        } else if (!readonly && !act->pins_w) {
+            unmark(rd, ref, GTF_writing);
+        }
+        return GNTST_no_space;
+    }
     *(readonly ? &act->pins_r : &act->pins_w) += 1;
     rd->gt.pinned++;
     *out = act->where;
     return GNTST_okay;
 }
 
-void gnt_release(struct domain *rd, uint32_t ref, bool readonly)
+void gnt_release(struct domain *rd, uint32_t ref, bool readonly, const struct gnt_page *where)
 {
     struct active_grant *act;
     uint32_t *pins;
 
+    if (!where->share) {
+        page_unhold(rd, where->page);
+    }
     if (!rd->gt.active || !rd->xen_map) {
         return;    /* the granter is gone, and its table with it */
     }
@@ -479,7 +473,7 @@ static long op_set_version(struct hcall *hc)
     }
     if (s.version != 1 && s.version != 2) {
         rc = -EINVAL;
-    } else if (s.version > gt->max_version || d->control) {
+    } else if (s.version > gt->max_version || d->host) {
         rc = -ENOSYS;
     } else if (s.version != old) {
         if (gt->pinned) {
@@ -543,31 +537,6 @@ static long op_swap(struct hcall *hc)
     return 0;
 }
 
-/* Guests that would map or unmap grants: driver domains, which there are none of yet. */
-static long op_refuse_maps(struct hcall *hc, uint32_t op)
-{
-    size_t size = op == GNTTABOP_map_grant_ref ? sizeof(struct gnttab_map_grant_ref) :
-                  op == GNTTABOP_unmap_grant_ref ? sizeof(struct gnttab_unmap_grant_ref) :
-                  sizeof(struct gnttab_unmap_and_replace);
-    size_t at = op == GNTTABOP_map_grant_ref ? offsetof(struct gnttab_map_grant_ref, status) :
-                op == GNTTABOP_unmap_grant_ref ? offsetof(struct gnttab_unmap_grant_ref, status) :
-                offsetof(struct gnttab_unmap_and_replace, status);
-    int16_t st = op == GNTTABOP_map_grant_ref ? GNTST_permission_denied : GNTST_bad_handle;
-
-    if (op == GNTTABOP_map_grant_ref) {
-        kr_log_once(KR_NOTICE, "domain %u: mapping grants is for host clients only", hc->d->domid);
-    }
-    for (unsigned n = 0; hc->progress < hc->arg[2]; n++, hc->progress++) {
-        if (n == 512) {
-            return HC_AGAIN;
-        }
-        if (copy_to_guest(hc, hc->arg[1] + hc->progress * size + at, &st, sizeof(st))) {
-            return -EFAULT;
-        }
-    }
-    return 0;
-}
-
 long do_grant_table_op(struct hcall *hc)
 {
     uint32_t op = (uint32_t)hc->arg[0];
@@ -602,7 +571,7 @@ long do_grant_table_op(struct hcall *hc)
     case GNTTABOP_map_grant_ref:
     case GNTTABOP_unmap_grant_ref:
     case GNTTABOP_unmap_and_replace:
-        rc = op_refuse_maps(hc, op);
+        rc = gnt_op_guest_map(hc, op);
         break;
     default:
         rc = hc_enosys(hc, __HYPERVISOR_grant_table_op, op);

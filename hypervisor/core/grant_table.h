@@ -82,9 +82,6 @@ struct gnt_map {
 int  gnt_init(struct domain *d, uint32_t max_frames, uint32_t max_version);   /* 0 or -ENOMEM */
 void gnt_free(struct domain *d);
 
-/* Whether somebody maps a granted page among these pages of the domain's RAM. */
-bool gnt_pins_ram(const struct domain *d, uint64_t page, uint64_t nr);
-
 /* How many entries the table has now. */
 uint32_t gnt_nr_entries(const struct grant_table *gt);
 /* Makes the table at least `frames` long. 0 or -EINVAL / -ENOMEM. */
@@ -94,10 +91,10 @@ int gnt_grow_status(struct domain *d, uint32_t frames);
 
 /*
  * Takes entry ref of rd for domain `user`: GNTST_okay with the page in *out, or another GNTST_*.
- * Every success is undone by one gnt_release() with the same readonly.
+ * Every success holds the page (foreign.h), and is undone by one gnt_release() with the same values.
  */
 int gnt_acquire(struct domain *rd, uint32_t ref, domid_t user, bool readonly, struct gnt_page *out);
-void gnt_release(struct domain *rd, uint32_t ref, bool readonly);
+void gnt_release(struct domain *rd, uint32_t ref, bool readonly, const struct gnt_page *where);
 /* Follows a version-2 transitive entry once (copies only); *rd and *ref become the final ones. */
 int  gnt_transitive(struct domain **rd, uint32_t *ref, domid_t user);
 
@@ -105,6 +102,8 @@ int  gnt_transitive(struct domain **rd, uint32_t *ref, domid_t user);
 int gnt_page_fd(const struct domain *owner, const struct gnt_page *p, bool readonly);
 
 long gnt_op_copy(struct hcall *hc);
+/* GNTTABOP_map_grant_ref, _unmap_grant_ref and _unmap_and_replace. */
+long gnt_op_guest_map(struct hcall *hc, uint32_t cmd);
 
 /* wire.h requests of host clients; replies are sent by the caller. All return 0 or -errno. */
 struct kw_gnt_ref;

@@ -7,6 +7,7 @@
 
 #include "hypervisor/core/client.h"
 #include "hypervisor/core/domain.h"
+#include "hypervisor/core/foreign.h"
 
 #define PAGE 4096ull
 
@@ -41,6 +42,8 @@ static int page_io(struct domain *d, uint64_t gpa, void *buf, size_t len, bool w
             memcpy(buf, d->xen_map + e.page * PAGE + off, len);
         }
         return 0;
+    case P2M_FOREIGN:
+        return foreign_io(&d->foreign.e[e.page], off, buf, len, write);
     default:
         return -EFAULT;
     }

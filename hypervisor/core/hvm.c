@@ -108,7 +108,7 @@ static long op_param(struct hcall *hc, bool set)
     if (rc) {
         return rc;
     }
-    if (d->control || !(rule[p.index] & P_EXISTS)) {
+    if (d->host || !(rule[p.index] & P_EXISTS)) {
         return -EINVAL;
     }
     if (d == hc->d && !(rule[p.index] & need)) {

@@ -57,7 +57,7 @@ int hc_target(struct hcall *hc, domid_t domid, struct domain **out)
     if (domid != hc->d->domid && !hc->d->control) {
         return -EPERM;
     }
-    *out = domain_find(hc->core, domid);
+    *out = domid == hc->d->domid ? hc->d : domain_find(hc->core, domid);
     return *out ? 0 : -ESRCH;
 }
 

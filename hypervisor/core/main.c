@@ -24,9 +24,15 @@
 #include "hypervisor/core/console.h"
 #include "hypervisor/core/core.h"
 #include "hypervisor/core/domproc.h"
+#include "hypervisor/core/serial.h"
 #include "hypervisor/core/version.h"
 
-struct options { enum kr_log_level level; const char *domain_program, *console_log; };
+struct options {
+    enum kr_log_level level;
+    const char *domain_program, *console_log;
+    int serial;                  /* a machine's serial line, or -1 */
+    unsigned long memory;        /* MiB; 0: what there is */
+};
 
 static const char usage[] =
     "Usage: kryptond [OPTION]...\n"
@@ -35,8 +41,27 @@ static const char usage[] =
     "  -v, --verbose               log everything\n"
     "      --domain-program=PATH   the program that runs a domain (also $KRYPTON_DOMAIN_PROGRAM)\n"
     "      --console-log=FILE      append the hypervisor console (xl dmesg) to a file\n"
+    "      --machine=FD            be a machine: the first domain made is domain 0, not the host;\n"
+    "                              descriptor FD is the machine's serial line\n"
+    "      --memory=MIB            the machine's memory\n"
     "  -h, --help                  this text\n"
     "  -V, --version               the version\n";
+
+static int parse_machine(int option, struct options *o)
+{
+    char *end;
+    unsigned long n = strtoul(optarg, &end, 10);
+    bool fd = option == 'm';
+
+    if (*end || end == optarg || *optarg == '-' || (fd ? n > INT_MAX : !n || n > 1ul << 32)) {
+        fprintf(stderr, "kryptond: --%s=%s: a %s is expected\n", fd ? "machine" : "memory", optarg,
+                fd ? "descriptor" : "number of MiB");
+        return -1;
+    }
+    o->serial = fd ? (int)n : o->serial;
+    o->memory = fd ? o->memory : n;
+    return 0;
+}
 
 static int parse(int argc, char **argv, struct options *o)
 {
@@ -44,6 +69,8 @@ static int parse(int argc, char **argv, struct options *o)
         { "verbose", no_argument, NULL, 'v' },
         { "domain-program", required_argument, NULL, 'p' },
         { "console-log", required_argument, NULL, 'c' },
+        { "machine", required_argument, NULL, 'm' },
+        { "memory", required_argument, NULL, 'M' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
         { NULL, 0, NULL, 0 },
@@ -61,6 +88,12 @@ static int parse(int argc, char **argv, struct options *o)
         case 'c':
             o->console_log = optarg;
             break;
+        case 'm':
+        case 'M':
+            if (parse_machine(c, o)) {
+                return -1;
+            }
+            break;
         case 'h':
             fputs(usage, stdout);
             return 1;
@@ -71,6 +104,10 @@ static int parse(int argc, char **argv, struct options *o)
             fprintf(stderr, "Try 'kryptond --help'.\n");
             return -1;
         }
+    }
+    if (o->memory && o->serial < 0) {
+        fprintf(stderr, "kryptond: --memory is a machine's, with --machine\n");
+        return -1;
     }
     if (optind < argc) {
         fprintf(stderr, "kryptond: unexpected argument '%s'\n", argv[optind]);
@@ -213,6 +250,21 @@ static void keep_cmdline(struct core *core, char **args)
     }
 }
 
+/* Before the first line is printed, so that the serial line shows them all. */
+static int make_machine(struct core *core, const struct options *o)
+{
+    if (core_make_machine(core, o->memory) < 0) {
+        kr_log(KR_ERR, "a machine with %lu MiB: the host has %llu for guests", o->memory,
+               (unsigned long long)(core->host.total_pages - core->host.reserve_pages) / 256);
+        return -1;
+    }
+    if (serial_open(core, o->serial) < 0) {
+        kr_log(KR_ERR, "descriptor %d as the serial line: %s", o->serial, strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
 static int serve(const struct options *o, char **args)
 {
     char path[PATH_MAX];
@@ -239,6 +291,9 @@ static int serve(const struct options *o, char **args)
             goto out;
         }
     }
+    if (o->serial >= 0 && make_machine(core, o) < 0) {
+        goto out;
+    }
     console_printf(core, "Krypton %s, the Xen %d.%d ABI; %llu MiB, of these %llu for guests",
                    KR_CORE_VERSION, KR_XEN_MAJOR, KR_XEN_MINOR,
                    (unsigned long long)core->host.total_pages / 256,
@@ -250,7 +305,8 @@ static int serve(const struct options *o, char **args)
     }
     fd = -1;
     sd_notify(0, "READY=1\nSTATUS=Serving");
-    rc = sd_event_loop(event) < 0;
+    rc = sd_event_loop(event);
+    rc = rc < 0 ? 1 : rc;
     sd_notify(0, "STOPPING=1");
 out:
     core_free(core);
@@ -266,7 +322,8 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct options o = { .level = KR_INFO, .domain_program = getenv("KRYPTON_DOMAIN_PROGRAM") };
+    struct options o = { .level = KR_INFO, .domain_program = getenv("KRYPTON_DOMAIN_PROGRAM"),
+                         .serial = -1 };
     int rc = parse(argc, argv, &o);
 
     if (rc) {

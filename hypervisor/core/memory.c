@@ -9,6 +9,7 @@
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/resource.h"
 
 #define PAGE 4096u
 /* What one turn may take: about a millisecond. Freeing is dearer than giving. */
@@ -57,13 +58,13 @@ static int read_gfn(struct hcall *hc, uint64_t list, uint64_t i, uint64_t *gfn)
     return copy_from_guest(hc, gfn, list + i * (hc->compat ? 4 : 8), hc->compat ? 4 : 8);
 }
 
-/* A guest domain that arguments name: domain 0 has no p2m to work on. */
+/* A guest domain that arguments name: the host has no p2m to work on. */
 static int guest_target(struct hcall *hc, domid_t domid, struct domain **d)
 {
     int rc = hc_target(hc, domid, d);
 
-    if (!rc && ((*d)->control || (*d)->dying)) {
-        rc = (*d)->control ? -EINVAL : -ESRCH;
+    if (!rc && ((*d)->host || (*d)->dying)) {
+        rc = (*d)->host ? -EINVAL : -ESRCH;
     }
     return rc;
 }
@@ -100,9 +101,8 @@ static long op_reservation(struct hcall *hc, bool populate)
     if (r.nr > (UINT64_MAX >> MEMOP_SHIFT) || hc->progress > r.nr) {
         return (long)hc->progress;
     }
-    rc = guest_target(hc, r.domid, &d);
-    if (rc) {
-        return rc;
+    if (guest_target(hc, r.domid, &d)) {
+        return (long)hc->progress;    /* Xen's answer: so many were done */
     }
     if (r.order > (hc->d->control ? CONTROL_MAX_ORDER : GUEST_MAX_ORDER)) {
         return (long)hc->progress;
@@ -216,8 +216,6 @@ static int add_to_physmap(struct hcall *hc, struct domain *d, uint32_t space, ui
         return rc ? rc : p2m_map_xen(d, gfn, KL_XEN_GRANT_FRAMES + frame);
     case XENMAPSPACE_gmfn:
         return p2m_move(d, idx, gfn);
-    case XENMAPSPACE_gmfn_foreign:
-        return -EPERM;    /* domains with that privilege do not exist here */
     default:
         return (int)hc_enosys(hc, __HYPERVISOR_memory_op, XENMEM_add_to_physmap | space << 8);
     }
@@ -277,7 +275,9 @@ static long op_add_to_physmap_batch(struct hcall *hc)
             copy_from_guest(hc, &gfn, (uint64_t)(uintptr_t)b.gpfns.p + i * 8, 8)) {
             return -EFAULT;
         }
-        err = add_to_physmap(hc, d, b.space, idx, gfn);
+        err = b.space == XENMAPSPACE_gmfn_foreign
+                  ? mem_map_foreign(hc, d, b.u.foreign_domid, idx, gfn)
+                  : add_to_physmap(hc, d, b.space, idx, gfn);
         if (copy_to_guest(hc, (uint64_t)(uintptr_t)b.errs.p + i * 4, &err, 4)) {
             return -EFAULT;
         }
@@ -321,11 +321,11 @@ static long op_numbers(struct hcall *hc, uint32_t op)
     }
     switch (op) {
     case XENMEM_current_reservation:
-        return (long)(d->control ? hc->core->host.reserve_pages : d->tot_pages);
+        return (long)(d->host ? hc->core->host.reserve_pages : d->tot_pages);
     case XENMEM_maximum_reservation:
-        return (long)(d->control ? hc->core->host.total_pages : d->max_pages);
+        return (long)(d->host ? hc->core->host.total_pages : d->max_pages);
     default:
-        if (d->control) {
+        if (d->host) {
             return (long)hc->core->host.total_pages - 1;
         }
         return d->p2m.max_gfn_plus1 ? (long)d->p2m.max_gfn_plus1 - 1 : 0;
@@ -456,25 +456,17 @@ static long op_pod(struct hcall *hc, bool set)
     return copy_to_guest(hc, hc->arg[1], &t, sizeof(t));
 }
 
-/* Sizes only: mapping needs descriptors, so it is a request of wire.h (KW_MAP_RESOURCE). */
-static long op_acquire_resource(struct hcall *hc)
+static long op_get_vnumainfo(struct hcall *hc)
 {
-    struct xen_mem_acquire_resource r;
+    struct xen_vnuma_topology_info t;
     struct domain *d;
     int rc;
 
-    if (copy_from_guest(hc, &r, hc->arg[1], sizeof(r))) {
+    if (copy_from_guest(hc, &t, hc->arg[1], sizeof(t))) {
         return -EFAULT;
     }
-    rc = guest_target(hc, r.domid, &d);
-    if (rc) {
-        return rc;
-    }
-    if (r.pad || r.type != XENMEM_resource_grant_table || r.frame_list.p) {
-        return r.pad ? -EINVAL : -EOPNOTSUPP;
-    }
-    r.nr_frames = d->gt.max_frames;
-    return copy_to_guest(hc, hc->arg[1], &r, sizeof(r));
+    rc = t.pad ? -EINVAL : hc_target(hc, t.domid, &d);
+    return rc ? rc : -EOPNOTSUPP;    /* Xen's answer for a domain without virtual NUMA */
 }
 
 long do_memory_op(struct hcall *hc)
@@ -517,9 +509,9 @@ long do_memory_op(struct hcall *hc)
     case XENMEM_reserved_device_memory_map:
         return 0;    /* no devices, so no reserved regions */
     case XENMEM_acquire_resource:
-        return op_acquire_resource(hc);
+        return mem_acquire_resource(hc);
     case XENMEM_get_vnumainfo:
-        return -EOPNOTSUPP;    /* Xen's answer for a domain without virtual NUMA */
+        return op_get_vnumainfo(hc);
     default:
         return hc_enosys(hc, __HYPERVISOR_memory_op, op);
     }

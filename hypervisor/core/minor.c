@@ -36,6 +36,30 @@ static long get_cpuinfo(struct hcall *hc, struct xen_platform_op *op)
     return copy_to_guest(hc, hc->arg[0], op, sizeof(*op));
 }
 
+/* What a BIOS left behind: here it has found no disks and no display, and there is no EFI. */
+static long firmware_info(struct hcall *hc, struct xen_platform_op *op)
+{
+    struct xenpf_firmware_info *f = &op->u.firmware_info;
+
+    switch (f->type) {
+    case XEN_FW_DISK_INFO:
+    case XEN_FW_DISK_MBR_SIGNATURE:
+        return -ENOENT;
+    case XEN_FW_VBEDDC_INFO:
+        return -ESRCH;
+    case XEN_FW_EFI_INFO:
+        return -ENOSYS;
+    case XEN_FW_KBD_SHIFT_FLAGS:
+        if (f->index) {
+            return -ESRCH;
+        }
+        f->u.kbd_shift_flags = 0;
+        return copy_to_guest(hc, hc->arg[0], op, sizeof(*op));
+    default:
+        return -EINVAL;
+    }
+}
+
 long do_platform_op(struct hcall *hc)
 {
     struct xen_platform_op op;
@@ -51,6 +75,8 @@ long do_platform_op(struct hcall *hc)
         return -EPERM;    /* the host's clock is the host's */
     case XENPF_get_cpuinfo:
         return get_cpuinfo(hc, &op);
+    case XENPF_firmware_info:
+        return firmware_info(hc, &op);
     default:
         return hc_enosys(hc, __HYPERVISOR_platform_op, op.cmd);
     }

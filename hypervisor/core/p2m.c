@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/domproc.h"
+#include "hypervisor/core/foreign.h"
 #include "hypervisor/engine/engine.h"
 
 #define PAGE       4096ull
@@ -165,17 +166,18 @@ static uint64_t choose_page(struct domain *d, uint64_t gfn)
 }
 
 /* What the process must be told; adjacent runs of one kind grow together. */
-static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
+static void gather_fd(struct domain *d, uint32_t op, struct kl_run_map run, int fd)
 {
     const uint32_t max = (KL_MAX_MSG - sizeof(struct kl_map)) / sizeof(*d->batch);
     struct kl_run_map *last = d->batch_nr ? &d->batch[d->batch_nr - 1] : NULL;
 
-    if (d->batch_nr && d->batch_op == op && last->gfn + last->nr == run.gfn &&
-        (op == KL_UNMAP || (last->mem == run.mem && last->page + last->nr == run.page))) {
+    if (d->batch_nr && d->batch_op == op && d->batch_fd == fd && last->gfn + last->nr == run.gfn &&
+        (op == KL_UNMAP || (last->mem == run.mem && last->type == run.type &&
+                            last->page + last->nr == run.page))) {
         last->nr += run.nr;
         return;
     }
-    if (d->batch_nr && (d->batch_op != op || d->batch_nr == max)) {
+    if (d->batch_nr && (d->batch_op != op || d->batch_fd != fd || d->batch_nr == max)) {
         p2m_flush(d);
     }
     if (!d->batch) {
@@ -186,6 +188,7 @@ static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
         }
     }
     d->batch_op = op;
+    d->batch_fd = fd;
     d->batch[d->batch_nr++] = run;
     if (!d->on_flush) {
         d->on_flush = true;
@@ -194,12 +197,24 @@ static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
     }
 }
 
+static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
+{
+    gather_fd(d, op, run, -1);
+}
+
 static void gather_map(struct domain *d, uint64_t gfn, uint64_t nr, enum p2m_type type,
                        uint64_t page)
 {
     gather(d, KL_MAP, (struct kl_run_map){ gfn, nr, page,
                                            type == P2M_RAM ? KL_MEM_RAM : KL_MEM_XEN,
                                            ENGINE_GFN_RAM });
+}
+
+static void gather_foreign(struct domain *d, uint64_t gfn, const struct foreign *f)
+{
+    gather_fd(d, KL_MAP, (struct kl_run_map){ gfn, 1, f->page, KL_MEM_FD,
+                                              f->readonly ? ENGINE_GFN_ROM : ENGINE_GFN_RAM },
+              foreign_fd(f));
 }
 
 static void gather_unmap(struct domain *d, uint64_t gfn)
@@ -235,7 +250,7 @@ void p2m_flush(struct domain *d)
     d->batch_nr = 0;
     free(d->batch);    /* large, and mostly idle once the domain is built */
     d->batch = NULL;
-    domproc_send(d, d->batch_op, &m, len, NULL, 0);
+    domproc_send(d, d->batch_op, &m, len, &d->batch_fd, d->batch_fd >= 0);
 }
 
 void p2m_flush_all(struct core *core)
@@ -249,11 +264,14 @@ void p2m_flush_all(struct core *core)
     }
 }
 
-static void free_pages(struct domain *d, uint64_t page, uint64_t nr)
+static void free_run(struct domain *d, uint64_t page, uint64_t nr)
 {
     struct p2m *p = &d->p2m;
 
-    for (uint64_t i = 0; i < nr; i++) {
+    if (!nr) {
+        return;
+    }
+    for (uint64_t i = 0; i < nr && p->used; i++) {
         mark_page(p, page + i, false);
     }
     if (page < p->next_free) {
@@ -266,25 +284,58 @@ static void free_pages(struct domain *d, uint64_t page, uint64_t nr)
     domain_account(d, -(int64_t)nr);
 }
 
+static void free_pages(struct domain *d, uint64_t page, uint64_t nr)
+{
+    uint64_t from = page;
+
+    for (uint64_t i = page; d->held.nr && i < page + nr; i++) {
+        if (page_free_later(d, i)) {
+            free_run(d, from, i - from);
+            from = i + 1;
+        }
+    }
+    free_run(d, from, page + nr - from);
+}
+
+void p2m_free_page(struct domain *d, uint64_t page)
+{
+    free_run(d, page, 1);
+}
+
+/* A grant map is taken away by its handle only. */
+static bool is_grant(const struct domain *d, struct p2m_entry e)
+{
+    return e.type == P2M_FOREIGN && d->foreign.e[e.page].grant;
+}
+
+/* Makes frames with `run` entries from e on empty, without telling the process. */
+static void take_away(struct domain *d, uint64_t gfn, struct p2m_entry e, uint64_t run)
+{
+    if (e.type == P2M_FOREIGN) {
+        foreign_forget(d, e.page);
+    }
+    for (uint64_t i = 0; i < run; i++) {
+        set(d, gfn + i, P2M_NONE, 0);
+    }
+    if (e.type == P2M_XEN) {
+        d->p2m.xen_gfn[e.page] = 0;
+    } else if (e.type == P2M_RAM) {
+        free_pages(d, e.page, run);
+    }
+}
+
 int p2m_remove_range(struct domain *d, uint64_t gfn, uint64_t nr)
 {
     while (nr) {
         struct p2m_entry e = p2m_lookup(d, gfn);
         uint64_t run;
 
-        if (e.type == P2M_NONE) {
+        if (e.type == P2M_NONE || is_grant(d, e)) {
             return -EINVAL;
         }
-        run = e.type == P2M_XEN ? 1 : p2m_run(d, gfn, nr);
-        for (uint64_t i = 0; i < run; i++) {
-            set(d, gfn + i, P2M_NONE, 0);
-        }
+        run = e.type == P2M_RAM ? p2m_run(d, gfn, nr) : 1;
+        take_away(d, gfn, e, run);
         gather(d, KL_UNMAP, (struct kl_run_map){ .gfn = gfn, .nr = run });
-        if (e.type == P2M_XEN) {
-            d->p2m.xen_gfn[e.page] = 0;
-        } else {
-            free_pages(d, e.page, run);
-        }
         gfn += run;
         nr -= run;
     }
@@ -351,6 +402,9 @@ int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page)
     if (old.type == P2M_XEN && old.page == page) {
         return 0;
     }
+    if (is_grant(d, old)) {
+        return -EINVAL;
+    }
     if (set(d, gfn, old.type, old.page)) {      /* the leaf exists from here on */
         return -ENOMEM;
     }
@@ -382,6 +436,9 @@ int p2m_move(struct domain *d, uint64_t from, uint64_t to)
         return 0;
     }
     old = p2m_lookup(d, to);
+    if (is_grant(d, old)) {
+        return -EINVAL;
+    }
     if (set(d, to, old.type, old.page)) {
         return -ENOMEM;
     }
@@ -395,14 +452,42 @@ int p2m_move(struct domain *d, uint64_t from, uint64_t to)
     return 0;
 }
 
+int p2m_map_foreign(struct domain *d, uint64_t gfn, uint32_t index)
+{
+    struct p2m_entry old;
+
+    if (gfn >= P2M_MAX_GFN) {
+        return -EINVAL;
+    }
+    old = p2m_lookup(d, gfn);
+    if (is_grant(d, old)) {
+        return -EINVAL;
+    }
+    if (set(d, gfn, old.type, old.page)) {
+        return -ENOMEM;
+    }
+    take_away(d, gfn, old, 1);
+    set(d, gfn, P2M_FOREIGN, index);
+    gather_foreign(d, gfn, &d->foreign.e[index]);
+    return 0;
+}
+
+void p2m_unmap_foreign(struct domain *d, uint64_t gfn)
+{
+    take_away(d, gfn, p2m_lookup(d, gfn), 1);
+    gather_unmap(d, gfn);
+}
+
 void p2m_send_all(struct domain *d)
 {
     for (uint64_t gfn = 0, n; (gfn = p2m_next(d, gfn)) < d->p2m.max_gfn_plus1; gfn += n) {
         struct p2m_entry e;
 
-        n = p2m_run(d, gfn, d->p2m.max_gfn_plus1 - gfn);
         e = p2m_lookup(d, gfn);
-        if (e.type != P2M_NONE) {
+        n = e.type == P2M_FOREIGN ? 1 : p2m_run(d, gfn, d->p2m.max_gfn_plus1 - gfn);
+        if (e.type == P2M_FOREIGN) {
+            gather_foreign(d, gfn, &d->foreign.e[e.page]);
+        } else if (e.type != P2M_NONE) {
             gather_map(d, gfn, n, e.type, e.page);
         }
     }

@@ -21,7 +21,12 @@
 struct domain;
 struct core;
 
-enum p2m_type { P2M_NONE, P2M_RAM, P2M_XEN };
+enum p2m_type {
+    P2M_NONE,
+    P2M_RAM,                     /* page: of the RAM memfd */
+    P2M_XEN,                     /* page: of the Xen-owned memfd */
+    P2M_FOREIGN,                 /* page: an index of foreign.h */
+};
 struct p2m_entry { enum p2m_type type; uint64_t page; };
 
 #define P2M_GFN_BITS 28          /* 40-bit guest-physical addresses */
@@ -50,9 +55,9 @@ uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max);
  * nothing.
  */
 int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr);
-/* Frees a RAM frame or unhooks a Xen page. Returns 0, or -EINVAL if nothing is there. */
+/* Frees a RAM frame or unhooks what else is there. Returns 0, or -EINVAL: nothing, or a grant map. */
 int p2m_remove(struct domain *d, uint64_t gfn);
-/* The same for [gfn, gfn + nr), up to the first frame that has nothing: 0 or -EINVAL. */
+/* The same for [gfn, gfn + nr), up to the first frame that it cannot be done for: 0 or -EINVAL. */
 int p2m_remove_range(struct domain *d, uint64_t gfn, uint64_t nr);
 /* Puts Xen page `page` at gfn, moving it from where it was; RAM that was at gfn is freed. */
 int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page);
@@ -60,6 +65,12 @@ int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page);
 int p2m_move(struct domain *d, uint64_t from, uint64_t to);
 /* Undoes the mapping of a Xen page wherever it is. */
 void p2m_unmap_xen(struct domain *d, uint64_t page);
+
+/* For foreign.c: shows entry `index` at gfn; what was there goes (-EINVAL: a grant). -ENOMEM. */
+int p2m_map_foreign(struct domain *d, uint64_t gfn, uint32_t index);
+void p2m_unmap_foreign(struct domain *d, uint64_t gfn);
+/* Frees a page that is no longer at any frame; d may be dead. */
+void p2m_free_page(struct domain *d, uint64_t page);
 
 /* Sends what was gathered: one domain, or all that have something. */
 void p2m_flush(struct domain *d);

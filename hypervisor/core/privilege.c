@@ -41,7 +41,7 @@ const struct hc_rule hc_rules[] = {
     R(memory_op, XENMEM_get_sharing_shared_pages, WHO_ANY),
     R(memory_op, XENMEM_claim_pages, WHO_CONTROL),
     R(memory_op, XENMEM_reserved_device_memory_map, WHO_ANY),
-    R(memory_op, XENMEM_acquire_resource, WHO_CONTROL),
+    R(memory_op, XENMEM_acquire_resource, WHO_GUEST),
     R(memory_op, XENMEM_get_vnumainfo, WHO_GUEST),
 
     R(event_channel_op, EVTCHNOP_bind_interdomain, WHO_ANY),
@@ -147,6 +147,7 @@ const struct hc_rule hc_rules[] = {
     R(sysctl, XEN_SYSCTL_get_cpu_policy, WHO_CONTROL),
 
     R(platform_op, XENPF_settime64, WHO_CONTROL),
+    R(platform_op, XENPF_firmware_info, WHO_CONTROL),
     R(platform_op, XENPF_get_cpuinfo, WHO_CONTROL),
 };
 const unsigned hc_nr_rules = KR_ARRAY_SIZE(hc_rules);

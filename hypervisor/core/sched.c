@@ -23,7 +23,7 @@ static long op_shutdown(struct hcall *hc, bool stop)
 {
     struct sched_shutdown s;
 
-    if (hc->d->control) {
+    if (hc->d->host) {
         return -EPERM;    /* the host is not ours to shut down */
     }
     if (copy_from_guest(hc, &s, hc->arg[1], sizeof(s))) {
@@ -47,8 +47,8 @@ static long op_remote_shutdown(struct hcall *hc)
         return -EFAULT;
     }
     rc = hc_target(hc, s.domain_id, &d);
-    if (rc || d->control) {
-        return rc ? rc : -EINVAL;
+    if (rc || d->host || d == hc->d) {
+        return rc ? rc : d->host ? -EINVAL : -EPERM;
     }
     domain_shutdown(d, s.reason & 0xff);
     return 0;
@@ -82,7 +82,7 @@ static long op_watchdog(struct hcall *hc)
     struct sched_watchdog w;
     struct domain *d = hc->d;
 
-    if (d->control) {
+    if (d->host) {
         return -EPERM;
     }
     if (copy_from_guest(hc, &w, hc->arg[1], sizeof(w))) {

@@ -58,8 +58,10 @@ static long op_get_features(struct hcall *hc)
     if (fi.submap_idx != 0) {
         return -EINVAL;
     }
-    fi.submap =
-        hc->d->control ? 1u << XENFEAT_dom0 | 1u << XENFEAT_memory_op_vnode_supported : features;
+    fi.submap = hc->d->host ? 1u << XENFEAT_memory_op_vnode_supported : features;
+    if (hc->d->control) {
+        fi.submap |= 1u << XENFEAT_dom0;
+    }
     return copy_to_guest(hc, hc->arg[1], &fi, sizeof(fi));
 }
 

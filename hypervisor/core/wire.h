@@ -6,7 +6,8 @@
  *
  * AF_UNIX SOCK_SEQPACKET at KR_CORE_SOCKET; one connection per library handle; one packet per request
  * and one per reply, at most KW_MAX_MSG bytes, descriptors by SCM_RIGHTS with the reply. A peer is
- * domain 0 if its uid is the core's or 0 (SO_PEERCRED); nobody else gets past HELLO. Requests of one
+ * the host if its uid is the core's or 0 (SO_PEERCRED); nobody else gets past HELLO. The host is
+ * domain 0, or a machine's operator, who has hypercalls and maps but no channels and no grants (EPERM). Requests of one
  * connection are answered in order; a reply may take as long as the hypercall does (pausing a
  * domain waits for its vCPUs). Closing the connection frees what it holds: ports, grant maps (with
  * their unmap notifications), the arena.
@@ -23,6 +24,12 @@
 #define KW_VERSION  1
 #define KW_MAX_MSG  65536
 #define KW_MAX_FDS  16
+
+/*
+ * kryptond's exit statuses as a machine (--machine): how domain 0, and with it the machine, ended.
+ * 1 and 2 are its own failures, as otherwise.
+ */
+enum { KR_MACHINE_OFF = 0, KR_MACHINE_REBOOT = 64, KR_MACHINE_CRASHED = 65 };
 
 enum kw_op {
     KW_HELLO = 1,          /* kw_hello -> kw_hello_reply; must be first */

@@ -154,10 +154,13 @@ static int64_t do_init_control(struct call *c)
 
 static int64_t do_reset(struct call *c)
 {
+    struct evtchn_reset op = { .dom = DOMID_INVALID };
+    int64_t rc;
     bool stop;
-    int64_t rc = control_hypercall(c->v, c->op, c->arg, c->narrow, &stop);
 
-    if (!rc) {
+    get(c, &op, c->arg[1], sizeof(op));
+    rc = control_hypercall(c->v, c->op, c->arg, c->narrow, &stop);
+    if (!rc && (op.dom == DOMID_SELF || op.dom == c->v->m->domid)) {
         event_reset(c->v->m);
     }
     if (stop) {

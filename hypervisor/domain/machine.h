@@ -152,8 +152,7 @@ struct machine {
     uint8_t *ram, *gfn_type;
     uint64_t gpa_limit, nr_gfns;
     int fd_ram, fd_xen;
-    struct kl_run_unmap *foreign;       /* where other domains' pages are (or were) mapped */
-    size_t nr_foreign, max_foreign;
+    uint64_t *foreign;                  /* a bit per frame: another domain's page is mapped there */
     uint8_t *xen_pages;                 /* the Xen-owned memfd, whole */
     struct shared_info *shared;         /* its first page */
 

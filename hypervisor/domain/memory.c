@@ -26,8 +26,11 @@ int memory_init(struct machine *m, uint64_t gpa_limit, uint64_t xen_pages, int f
     m->ram = mmap(NULL, gpa_limit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     m->gfn_type = mmap(NULL, m->nr_gfns, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    m->foreign = mmap(NULL, (m->nr_gfns + 63) / 64 * 8, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     m->xen_pages = mmap(NULL, xen_pages * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd_xen, 0);
-    if (m->ram == MAP_FAILED || m->gfn_type == MAP_FAILED || m->xen_pages == MAP_FAILED) {
+    if (m->ram == MAP_FAILED || m->gfn_type == MAP_FAILED || m->foreign == MAP_FAILED ||
+        m->xen_pages == MAP_FAILED) {
         return -1;
     }
     m->shared = (struct shared_info *)m->xen_pages;
@@ -41,50 +44,57 @@ static void set_types(struct machine *m, uint64_t gfn, uint64_t nr, uint8_t type
     }
 }
 
+static bool is_foreign(const struct machine *m, uint64_t gfn)
+{
+    return m->foreign[gfn / 64] >> (gfn % 64) & 1;
+}
+
+static void note_foreign(struct machine *m, uint64_t gfn, uint64_t nr, bool foreign)
+{
+    for (uint64_t i = gfn; i < gfn + nr; i++) {
+        uint64_t bit = 1ull << (i % 64), *word = &m->foreign[i / 64];
+
+        if (!foreign && !*word) {
+            i |= 63;    /* nothing to clear, and no page of the table to touch */
+        } else {
+            *word = foreign ? *word | bit : *word & ~bit;
+        }
+    }
+}
+
 /*
  * Takes other domains' pages out of [gfn, gfn + nr): empty pages take their place, so that a vCPU
  * that is still in the middle of a block reads and writes nothing of anybody's.
  */
 static int drop_foreign(struct machine *m, uint64_t gfn, uint64_t nr)
 {
-    for (size_t i = 0; i < m->nr_foreign;) {
-        struct kl_run_unmap *f = &m->foreign[i];
-        uint64_t from = f->gfn > gfn ? f->gfn : gfn;
-        uint64_t to = f->gfn + f->nr < gfn + nr ? f->gfn + f->nr : gfn + nr;
+    uint64_t end = gfn + nr, n;
 
-        if (from < to && mmap(m->ram + (from << PAGE_SHIFT), (to - from) << PAGE_SHIFT,
-                              PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-                              -1, 0) == MAP_FAILED) {
+    for (uint64_t at = gfn; at < end; at += n) {
+        if (!m->foreign[at / 64]) {
+            n = 64 - at % 64;
+            continue;
+        }
+        if (!is_foreign(m, at)) {
+            n = 1;
+            continue;
+        }
+        for (n = 1; at + n < end && is_foreign(m, at + n); n++) {
+        }
+        if (mmap(m->ram + (at << PAGE_SHIFT), n << PAGE_SHIFT, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED) {
             return -1;
         }
-        if (from < to && to - from == f->nr) {
-            *f = m->foreign[--m->nr_foreign];
-        } else {
-            i++;
-        }
+        note_foreign(m, at, n, false);
     }
-    return 0;
-}
-
-static int note_foreign(struct machine *m, uint64_t gfn, uint64_t nr)
-{
-    if (m->nr_foreign == m->max_foreign) {
-        size_t max = m->max_foreign ? m->max_foreign * 2 : 64;
-        struct kl_run_unmap *more = realloc(m->foreign, max * sizeof(*more));
-
-        if (!more) {
-            return -1;
-        }
-        m->foreign = more;
-        m->max_foreign = max;
-    }
-    m->foreign[m->nr_foreign++] = (struct kl_run_unmap){ gfn, nr };
     return 0;
 }
 
 int memory_map(struct machine *m, const struct kl_run_map *run, int fd)
 {
+    /* Another domain's page that may only be read comes with a descriptor for reading. */
+    int prot = run->mem == KL_MEM_FD && run->type == ENGINE_GFN_ROM ? PROT_READ
+                                                                    : PROT_READ | PROT_WRITE;
     int from = run->mem == KL_MEM_RAM ? m->fd_ram : run->mem == KL_MEM_XEN ? m->fd_xen : fd;
     int rc = 0;
 
@@ -94,15 +104,12 @@ int memory_map(struct machine *m, const struct kl_run_map *run, int fd)
         return -1;
     }
     pthread_mutex_lock(&m->mem_lock);
-    if (run->mem == KL_MEM_FD) {
-        rc = note_foreign(m, run->gfn, run->nr);
-    }
-    if (!rc && mmap(m->ram + (run->gfn << PAGE_SHIFT), run->nr << PAGE_SHIFT,
-                    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, from,
-                    (off_t)(run->page << PAGE_SHIFT)) == MAP_FAILED) {
+    if (mmap(m->ram + (run->gfn << PAGE_SHIFT), run->nr << PAGE_SHIFT, prot,
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, from,
+             (off_t)(run->page << PAGE_SHIFT)) == MAP_FAILED) {
         rc = -1;
-    }
-    if (!rc) {
+    } else {
+        note_foreign(m, run->gfn, run->nr, run->mem == KL_MEM_FD);
         set_types(m, run->gfn, run->nr, (uint8_t)run->type);
     }
     pthread_mutex_unlock(&m->mem_lock);

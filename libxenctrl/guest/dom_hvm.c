@@ -251,6 +251,7 @@ static int start_info(struct xc_dom_image *dom)
     memset(page, 0, l.size);
     si->magic = XEN_HVM_START_MAGIC_VALUE;
     si->version = 1;
+    si->flags = (uint32_t)dom->flags;
     si->nr_modules = dom->num_modules;
     si->modlist_paddr = dom->num_modules ? base + l.modlist : 0;
     si->rsdp_paddr = dom->acpi_modules[0].length ? dom->acpi_modules[0].guest_addr_out : 0;

@@ -66,7 +66,8 @@ kr_debs() {
 # kr_kernel FLAVOUR: prints the path of Debian's stock kernel (cloud-amd64 or amd64), fetched once.
 kr_kernel() {
     local flavour=$1 dir="$KR_CACHE/linux-$1" pkg
-    if ! [ -e "$dir/vmlinuz" ]; then
+    # The cloud kernel has no modules for a domain 0.
+    if ! [ -e "$dir/vmlinuz" ] || ! [ -d "$dir/xen" -o "$flavour" = cloud-amd64 ]; then
         pkg=$(apt-cache depends "linux-image-$flavour" 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n1)
         if [ -z "$pkg" ]; then
             as_root apt-get -qq update >/dev/null
@@ -75,12 +76,22 @@ kr_kernel() {
         [ -n "$pkg" ] || die "Debian has no linux-image-$flavour here"
         say "fetching $pkg"
         rm -rf "$dir.new" && kr_debs "$dir.new" "$pkg"
-        # The modules are not used, and large.
+        # Of the modules only those of a domain 0 are used; they are large.
+        mkdir "$dir.new/xen"
+        find "$dir.new/lib/modules" -path '*/kernel/drivers/xen/*.ko' -exec cp {} "$dir.new/xen/" \;
         rm -rf "$dir.new/lib" "$dir.new/usr"
         (cd "$dir.new" && ln -s boot/vmlinuz-* vmlinuz)
-        rm -rf "$dir" && mv "$dir.new" "$dir"
+        # Others may be reading the old one.
+        rm -rf "$dir.old"; [ ! -e "$dir" ] || mv "$dir" "$dir.old"
+        mv "$dir.new" "$dir" && rm -rf "$dir.old"
     fi
     echo "$dir/vmlinuz"
+}
+
+# kr_cpio DIR: an initramfs of a folder, on stdout.
+kr_cpio() {
+    mkdir -p "$KR_CACHE"
+    (cd "$1" && find . | LC_ALL=C sort | cpio --quiet -R 0:0 -H newc -o)
 }
 
 # kr_initramfs: prints the path of a small initramfs: static busybox, its init, a shell on hvc0 or ttyS0.
@@ -115,8 +126,7 @@ done
 RC
         chmod 755 "$root/etc/rc"
         printf 'export PS1="guest# "\nexport TERM=${TERM:-vt100}\n' >"$root/etc/profile"
-        mkdir -p "$KR_CACHE"
-        (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -R 0:0 -H newc -o) | gzip -9n >"$out.$$"
+        kr_cpio "$root" | gzip -9n >"$out.$$"
         mv "$out.$$" "$out"
         rm -rf "$tmp"
     fi
@@ -134,4 +144,79 @@ kr_stock_xen() {
         rm -rf "$dir" && mv "$dir.new" "$dir"
     fi
     echo "$dir"
+}
+
+# kr_dom0_initramfs: prints the path of an initramfs for a Xen domain 0 (linux-amd64's): busybox, the kernel's Xen
+# modules, and Debian's own toolstack with Debian's own libraries down to /dev/xen. Not compressed: who unpacks it
+# is often an interpreter, and more can be put behind it.
+kr_dom0_initramfs() {
+    local out="$KR_CACHE/dom0-$(sha256sum "$top/scripts/lib/common.sh" | cut -c1-12).cpio" tmp root a
+    if ! [ -e "$out" ]; then
+        tmp=$(mktemp -d); root=$tmp/root
+        local xen kernel; xen=$(kr_stock_xen) kernel=$(kr_kernel amd64)
+        kr_debs "$tmp/debs" busybox-static libc6 libgcc-s1 libuuid1 liblzma5 zlib1g libzstd1 libxencall1 libxendevicemodel1 \
+            libxenevtchn1 libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4 libxentoolcore1 libxentoollog1
+        mkdir -p "$root"/{bin,sbin,etc/xen,proc,sys,dev,tmp,run/xen,run/xenstored,run/lock,root,lib64} \
+            "$root"/usr/{bin,lib/x86_64-linux-gnu,lib/xen-4.17/bin} "$root"/var/{lib/xen,lib/xenstored,log/xen/console}
+        ln -s ../run "$root/var/run"; ln -s ../run/lock "$root/var/lock"
+        cp "$tmp/debs/bin/busybox" "$root/bin/"
+        for a in sh ash cat ls ps grep head tail wc cut mount umount mkdir rm cp mv ln sleep date echo dmesg free uname \
+                 kill setsid cttyhack insmod lsmod env test true false stty hexdump time top vi sed awk cmp; do
+            ln -s busybox "$root/bin/$a"
+        done
+        for a in init poweroff reboot halt; do ln -s ../bin/busybox "$root/sbin/$a"; done
+        ln -s sbin/init "$root/init"
+        cp "${kernel%/*}"/xen/{xen-privcmd,xen-evtchn,xen-gntdev,xen-gntalloc,xenfs}.ko "$root/usr/lib/"
+        for a in xl xenstored xenconsoled xenconsole xen-init-dom0 lsevtchn; do
+            cp "$xen/usr/lib/xen-4.17/bin/$a" "$root/usr/lib/xen-4.17/bin/"
+        done
+        cp -a "$xen"/usr/bin/xenstore* "$root/usr/bin/"
+        # Exactly the libraries that these programs name, and those that the libraries name; one is only asked for by
+        # the C library, when a thread is cancelled.
+        cp -L "$tmp"/debs/lib/x86_64-linux-gnu/libgcc_s.so.1 "$root/usr/lib/x86_64-linux-gnu/"
+        kr_libraries "$root" "$xen/usr/lib/x86_64-linux-gnu" "$xen/lib/x86_64-linux-gnu" \
+            "$tmp/debs/usr/lib/x86_64-linux-gnu" "$tmp/debs/lib/x86_64-linux-gnu"
+        cp -L "$tmp/debs"/lib64/ld-linux-x86-64.so.2 "$root/lib64/" 2>/dev/null ||
+            cp -L "$tmp/debs"/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$root/lib64/"
+        printf '::sysinit:/etc/rc\nconsole::respawn:-/bin/sh\n::ctrlaltdel:/sbin/reboot\n' >"$root/etc/inittab"
+        printf 'export PS1="dom0# " TERM=${TERM:-vt100} PATH=/bin:/sbin:/usr/bin:/usr/lib/xen-4.17/bin\n' \
+            >"$root/etc/profile"
+        : >"$root/etc/xen/xl.conf"
+        cat >"$root/etc/rc" <<'RC'
+#!/bin/sh
+. /etc/profile
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
+for m in xen-privcmd xenfs xen-evtchn xen-gntdev xen-gntalloc; do insmod /usr/lib/$m.ko; done
+mount -t xenfs xenfs /proc/xen
+echo "KRYPTON-DOM0-UP $(cut -d' ' -f1 /proc/uptime)"
+RC
+        chmod 755 "$root/etc/rc"
+        kr_cpio "$root" >"$out.$$"
+        mv "$out.$$" "$out"
+        rm -rf "$tmp"
+    fi
+    echo "$out"
+}
+
+# kr_libraries ROOT DIR...: copies from the first DIR that has it every shared library that the programs in ROOT
+# need, and the libraries these need.
+kr_libraries() {
+    local root=$1 to="$1/usr/lib/x86_64-linux-gnu" more=1 name dir found; shift
+    while [ "$more" = 1 ]; do
+        more=0
+        for name in $(find "$root/usr" -type f \( -perm -100 -o -name '*.so*' \) ! -name '*.ko' -print0 |
+                      xargs -0 readelf -d 2>/dev/null | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | LC_ALL=C sort -u); do
+            [ "$name" != ld-linux-x86-64.so.2 ] && ! [ -e "$to/$name" ] || continue
+            found=
+            for dir in "$@"; do
+                [ -n "$found" ] || ! [ -e "$dir/$name" ] || found=$dir/$name
+            done
+            [ -n "$found" ] || die "a program of domain 0's needs $name, which no package here has"
+            cp -L "$found" "$to/$name"
+            more=1
+        done
+    done
 }

@@ -119,10 +119,10 @@ static void check(void)
 
         given += d->tot_pages + d->claim_pages;
         claimed += d->claim_pages;
-        for (uint64_t g = 0; !d->control && (g = p2m_next(d, g)) < d->p2m.max_gfn_plus1; g++) {
+        for (uint64_t g = 0; !d->host && (g = p2m_next(d, g)) < d->p2m.max_gfn_plus1; g++) {
             pages += p2m_lookup(d, g).type == P2M_RAM;
         }
-        assert_true(d->control || pages == d->tot_pages);
+        assert_true(d->host || pages + d->held.nr_freed == d->tot_pages);
         for (unsigned b = 0; d->gt.active && b < GNT_MAX_BUCKETS; b++) {
             for (unsigned i = 0; d->gt.active[b] && i < GNT_BUCKET; i++) {
                 pins += d->gt.active[b][i].pins_r + d->gt.active[b][i].pins_w;

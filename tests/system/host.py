@@ -60,9 +60,15 @@ class Host:
             raise AssertionError("processes left behind: %s" % left)
 
     def processes(self, name=None):
-        """Processes of this host, found by their environment; that of a domain process cannot be read,
-        so it is found by its parent."""
-        mine = ("KRYPTON_RUNDIR=%s" % self.env["KRYPTON_RUNDIR"]).encode()
+        """Processes of this host."""
+        return [pid for pid in self.marked("KRYPTON_RUNDIR=%s" % self.env["KRYPTON_RUNDIR"])
+                if name is None or name in self.command(pid)]
+
+    @staticmethod
+    def marked(mark):
+        """Processes with a word in their environment; that of a domain process cannot be read, so it is found by
+        its parent."""
+        mine = mark.encode()
         found, parents = [], {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
@@ -74,7 +80,7 @@ class Host:
             except OSError:
                 continue
         found += [pid for pid, parent in parents.items() if parent in found and pid not in found]
-        return [pid for pid in found if self.command(pid) and (name is None or name in self.command(pid))]
+        return [pid for pid in found if Host.command(pid)]
 
     @staticmethod
     def command(pid):

@@ -3,8 +3,9 @@
 import os
 import re
 import subprocess
+import tempfile
 
-from host import GUESTS, HostTest
+from host import GUESTS, PREFIX, HostTest
 
 
 class Guests(HostTest):
@@ -54,6 +55,29 @@ class Guests(HostTest):
         self.host.ok("krypton", "status")
         self.host.ok("xenstore-ls")
         self.verdict("hello", name="after")
+
+    def test_unprivileged(self):
+        """Every op of the privilege table, tried on another domain: all refused, nothing changed."""
+        self.host.xl("create", self.host.config(name="target", kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None,
+                                                extra=None, memory=32, on_poweroff="preserve"))
+        domid = self.host.xl("domid", "target").strip()
+        before = self.host.xl("list", "target").split("\n")[1].split()[:4]
+        self.assertIn("against domain %s" % domid, self.verdict("unprivileged", "other=" + domid))
+        self.assertEqual(self.host.xl("list", "target").split("\n")[1].split()[:4], before)
+        self.host.ok("xenstore-ls")
+
+    def test_privileged(self):
+        """Domain 0 of a machine of its own makes a domain, maps its memory and grants, and ends it."""
+        with tempfile.TemporaryDirectory(prefix="krypton-test.") as tmp:
+            env = dict(os.environ, TMPDIR=tmp)
+            env.pop("XDG_RUNTIME_DIR", None)
+            r = subprocess.run([os.path.join(PREFIX, "bin", "krypton"), "machine", "--no-reboot", "--kernel",
+                                os.path.join(GUESTS, "privileged.elf")], env=env, timeout=300,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               errors="replace")
+        self.assertEqual(r.returncode, 0, r.stdout)
+        self.assertNotIn("FAIL", r.stdout)
+        self.assertIn("PRIVILEGED-OK", r.stdout)
 
     def test_triple_fault(self):
         """Ends the domain as a reboot (as on Xen), here with the action preserve so that it can be seen."""

@@ -79,6 +79,8 @@ static void proc_port(struct tp *p, const struct kl_port *m, const int *fds, uns
     }
     if (p->port[m->port].recv >= 0) {
         close(p->port[m->port].recv);
+    }
+    if (p->port[m->port].send >= 0) {
         close(p->port[m->port].send);
     }
     p->port[m->port].kind = m->kind;
@@ -86,7 +88,7 @@ static void proc_port(struct tp *p, const struct kl_port *m, const int *fds, uns
     p->port[m->port].seq = m->seq;
     p->port[m->port].recv = nr ? fds[0] : -1;
     p->port[m->port].send = nr > 1 ? fds[1] : -1;
-    assert_int_equal(nr, m->kind == KL_PORT_INTERDOMAIN ? 2 : 0);
+    assert_true(nr == (m->kind == KL_PORT_INTERDOMAIN ? 2 : 0) || (nr == 1 && m->kind == KL_PORT_VIRQ));
 }
 
 static void proc_setup(struct tp *p, const struct kl_setup *m, const int *fds, unsigned nr)
@@ -102,7 +104,27 @@ static void proc_setup(struct tp *p, const struct kl_setup *m, const int *fds, u
     reply_plain(p, KL_READY);
 }
 
-static void proc_maps(struct tp *p, const uint8_t *buf)
+static void forget_foreign(struct tp *p, uint64_t gfn, uint64_t nr)
+{
+    for (unsigned i = 0; i < p->nr_foreign;) {
+        if (p->foreign[i].gfn - gfn < nr) {
+            close(p->foreign[i].fd);
+            p->foreign[i] = p->foreign[--p->nr_foreign];
+        } else {
+            i++;
+        }
+    }
+}
+
+static void note_foreign(struct tp *p, const struct kl_run_map *r, int fd)
+{
+    for (uint64_t i = 0; i < r->nr; i++) {
+        assert_true(p->nr_foreign < TEST_FOREIGN);
+        p->foreign[p->nr_foreign++] = (struct tp_foreign){ r->gfn + i, r->page + i, r->type, dup(fd) };
+    }
+}
+
+static void proc_maps(struct tp *p, const uint8_t *buf, const int *fds, unsigned nr)
 {
     const struct kl_map *m = (const void *)buf;
     const struct kl_unmap *u = (const void *)buf;
@@ -111,12 +133,21 @@ static void proc_maps(struct tp *p, const uint8_t *buf)
         p->maps++;
         for (uint32_t i = 0; i < m->nr; i++) {
             p->mapped += m->run[i].nr;
+            forget_foreign(p, m->run[i].gfn, m->run[i].nr);
+            assert_int_equal(nr, m->run[i].mem == KL_MEM_FD);
+            if (nr) {
+                note_foreign(p, &m->run[i], fds[0]);
+            }
+        }
+        for (unsigned i = 0; i < nr; i++) {
+            close(fds[i]);
         }
         return;
     }
     p->unmaps++;
     for (uint32_t i = 0; i < u->nr; i++) {
         p->unmapped += u->run[i].nr;
+        forget_foreign(p, u->run[i].gfn, u->run[i].nr);
     }
 }
 
@@ -137,7 +168,7 @@ static void proc_message(struct tp *p, const uint8_t *buf, ssize_t n, const int 
         break;
     case KL_MAP:
     case KL_UNMAP:
-        proc_maps(p, buf);
+        proc_maps(p, buf, fds, nr);
         break;
     case KL_PORT:
         proc_port(p, (const void *)buf, fds, nr);
@@ -205,15 +236,23 @@ static int one_turn(struct th *h)
     return rc;
 }
 
+/* A machine's core ends its loop itself. */
+static bool ended(struct th *h)
+{
+    int code;
+
+    return sd_event_get_exit_code(h->event, &code) >= 0;
+}
+
 void th_turn(struct th *h)
 {
-    int rc;
+    int rc = 0;
 
     do {
-        while ((rc = one_turn(h)) > 0) {
+        while (!ended(h) && (rc = one_turn(h)) > 0) {
         }
-        assert_true(rc >= 0);
-    } while (serve_procs(h));
+        assert_true(ended(h) || rc >= 0);
+    } while (serve_procs(h) && !ended(h));
 }
 
 static void fake_policy(struct core *core)
@@ -272,6 +311,7 @@ void th_free(struct th *h)
             close_if(&p->port[k].recv);
             close_if(&p->port[k].send);
         }
+        forget_foreign(p, 0, UINT64_MAX);
         if (p->xen) {
             munmap(p->xen, KL_XEN_PAGES * 4096);
             munmap(p->state, sizeof(*p->state));
@@ -494,4 +534,33 @@ void tg_write(struct th *h, domid_t domid, uint64_t gpa, const void *buf, size_t
 void tg_read(struct th *h, domid_t domid, uint64_t gpa, void *buf, size_t len)
 {
     assert_int_equal(pread(th_proc(h, domid)->ram_fd, buf, len, (off_t)gpa), len);
+}
+
+const struct tp_foreign *tg_foreign(struct th *h, domid_t domid, uint64_t gfn)
+{
+    const struct tp *p = th_proc(h, domid);
+
+    for (unsigned i = 0; i < p->nr_foreign; i++) {
+        if (p->foreign[i].gfn == gfn) {
+            return &p->foreign[i];
+        }
+    }
+    return NULL;
+}
+
+int tg_foreign_get(struct th *h, domid_t domid, uint64_t gfn, unsigned off)
+{
+    const struct tp_foreign *f = tg_foreign(h, domid, gfn);
+    uint8_t byte;
+
+    assert_non_null(f);
+    return pread(f->fd, &byte, 1, (off_t)(f->page * 4096 + off)) == 1 ? byte : -1;
+}
+
+int tg_foreign_put(struct th *h, domid_t domid, uint64_t gfn, unsigned off, uint8_t byte)
+{
+    const struct tp_foreign *f = tg_foreign(h, domid, gfn);
+
+    assert_non_null(f);
+    return pwrite(f->fd, &byte, 1, (off_t)(f->page * 4096 + off)) == 1 ? 0 : -1;
 }

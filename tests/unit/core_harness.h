@@ -25,6 +25,7 @@
 #define ARENA_VA   0x7f0000000000ull
 #define ARENA_SIZE (16u << 20)
 #define TEST_DOMS  64
+#define TEST_FOREIGN 1024
 
 /* The test's end of one client. */
 struct tc {
@@ -51,6 +52,9 @@ struct tp {
     struct { uint32_t kind, vcpu, seq; int recv, send; } port[512];
     unsigned maps, unmaps;
     uint64_t mapped, unmapped;
+    /* where other domains' pages are */
+    struct tp_foreign { uint64_t gfn, page; uint32_t type; int fd; } foreign[TEST_FOREIGN];
+    unsigned nr_foreign;
     struct kl_param param;
     unsigned params;
 };
@@ -101,6 +105,11 @@ long tg_hypercall(struct th *h, domid_t domid, uint64_t op, uint64_t a0, uint64_
 long tg_raw(struct th *h, domid_t domid, unsigned vcpu, struct kl_hypercall *m, uint32_t *flags);
 void tg_write(struct th *h, domid_t domid, uint64_t gpa, const void *buf, size_t len);
 void tg_read(struct th *h, domid_t domid, uint64_t gpa, void *buf, size_t len);
+/* Another domain's page as the guest's process sees it at a frame, or NULL. */
+const struct tp_foreign *tg_foreign(struct th *h, domid_t domid, uint64_t gfn);
+/* Reads or writes a byte of it. -1: not allowed. */
+int tg_foreign_get(struct th *h, domid_t domid, uint64_t gfn, unsigned off);
+int tg_foreign_put(struct th *h, domid_t domid, uint64_t gfn, unsigned off, uint8_t byte);
 /* A memory op of a client with one extent list in its arena. */
 long tc_populate(struct th *h, struct tc *c, domid_t domid, uint64_t gfn, uint64_t nr,
                  unsigned order);

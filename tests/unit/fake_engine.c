@@ -278,6 +278,7 @@ void fake_domain_stop(struct fake_domain *d)
     }
     munmap(m->ram, m->gpa_limit);
     munmap(m->gfn_type, m->nr_gfns);
+    munmap(m->foreign, (m->nr_gfns + 63) / 64 * 8);
     munmap(m->xen_pages, KL_XEN_PAGES * 4096);
     munmap(m->state, sizeof(*m->state));
     close(m->fd_ram);
@@ -285,7 +286,6 @@ void fake_domain_stop(struct fake_domain *d)
     close(m->control);
     close(d->core_control);
     close(m->epoll);
-    free(m->foreign);
     free(m->vcpu);
     free(m);
     current = NULL;

@@ -259,7 +259,7 @@ static void test_balloon(void **state)
     r.domid = 0;
     tg_write(h, d, 0x1000, &r, sizeof(r));
     assert_int_equal(
-        tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), -EPERM);
+        tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_decrease_reservation, 0x1000, 0), 0);
     /* extent lists and orders that a guest makes up */
     r.domid = DOMID_SELF;
     r.nr_extents = 1ull << 60;

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guests that map grants (backends in a domain 0 that is a guest, mostly): at guest-physical addresses,
+ * since all guests here are translated ones. A map's handle is its index in foreign.h's table.
+ *
+ * The mapper's process gets a descriptor of the memory that the page is in. A domain with control may
+ * reach all of the granter's anyway; any other gets at its own memory and at host clients' shares
+ * (which hold nothing else than what was shared) only.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include "common/log.h"
+#include "hypervisor/core/domain.h"
+#include "hypervisor/core/foreign.h"
+#include "hypervisor/core/grant_table.h"
+#include "hypervisor/core/guest_access.h"
+#include "hypervisor/core/hypercall.h"
+
+#define PAGE 4096u
+#define OPS_PER_SLICE 128
+#define HANDLES_PER_FRAME 256u   /* Xen's 16-byte records */
+#define DEFAULT_FRAMES 1024      /* gnttab_max_maptrack_frames */
+#define BAD_HANDLE UINT32_MAX
+
+static uint32_t max_handles(const struct domain *d)
+{
+    int32_t frames = d->config.max_maptrack_frames;
+
+    return (frames < 0 || frames > DEFAULT_FRAMES ? DEFAULT_FRAMES : (uint32_t)frames) *
+           HANDLES_PER_FRAME;
+}
+
+/* With the grant taken: the map itself. */
+static int show(struct domain *d, const struct gnttab_map_grant_ref *op, struct domain *rd,
+                const struct gnt_page *where, bool readonly, uint32_t *handle)
+{
+    struct foreign what = { .mem = where->share ? FOREIGN_SHARE : FOREIGN_RAM, .readonly = readonly,
+                            .grant = true, .ref = op->ref, .owner = rd, .share = where->share,
+                            .page = where->page };
+
+    if (where->len != PAGE) {
+        return GNTST_general_error;    /* a part of a page can only be copied (grant_table.h) */
+    }
+    if (!d->control && !where->share && rd != d) {
+        kr_log_once(KR_NOTICE, "domain %u may not map grants of domain %u: only a domain 0 may map "
+                    "pages of other guests", d->domid, rd->domid);
+        return GNTST_permission_denied;
+    }
+    switch (foreign_map(d, op->host_addr / PAGE, &what, handle)) {
+    case 0:
+        return GNTST_okay;
+    case -ENOMEM:
+        return GNTST_no_space;
+    default:
+        return GNTST_general_error;
+    }
+}
+
+static int16_t map_one(struct hcall *hc, struct gnttab_map_grant_ref *op)
+{
+    bool readonly = op->flags & GNTMAP_readonly;
+    struct domain *d = hc->d, *rd;
+    struct gnt_page where;
+    uint32_t handle;
+    int st;
+
+    op->handle = BAD_HANDLE;
+    if (!(op->flags & (GNTMAP_device_map | GNTMAP_host_map))) {
+        return GNTST_bad_gntref;
+    }
+    if ((op->flags & ~(uint32_t)GNTMAP_readonly) != GNTMAP_host_map) {
+        return GNTST_general_error;    /* the other kinds are for PV guests and devices */
+    }
+    rd = domain_find(hc->core, op->dom);
+    if (!rd) {
+        return GNTST_bad_domain;
+    }
+    if (d->foreign.grants >= max_handles(d)) {
+        return GNTST_no_space;
+    }
+    st = gnt_acquire(rd, op->ref, d->domid, readonly, &where);
+    if (st != GNTST_okay) {
+        return (int16_t)st;
+    }
+    st = show(d, op, rd, &where, readonly, &handle);
+    if (st != GNTST_okay) {
+        gnt_release(rd, op->ref, readonly, &where);
+        return (int16_t)st;
+    }
+    op->handle = handle;
+    op->dev_bus_addr = op->host_addr & ~(uint64_t)(PAGE - 1);
+    return GNTST_okay;
+}
+
+static struct foreign *find_map(struct domain *d, uint32_t handle)
+{
+    struct foreign *f = foreign_get(d, handle);
+
+    return f && f->grant ? f : NULL;
+}
+
+static int16_t unmap_one(struct hcall *hc, const struct gnttab_unmap_grant_ref *op)
+{
+    const struct foreign *f = find_map(hc->d, op->handle);
+
+    if (!f) {
+        return GNTST_bad_handle;
+    }
+    if (!op->host_addr) {
+        return GNTST_okay;    /* nothing is asked to go */
+    }
+    if (op->host_addr / PAGE != f->gfn) {
+        return GNTST_general_error;
+    }
+    foreign_unmap(hc->d, op->handle);
+    return GNTST_okay;
+}
+
+/* For guests with page tables of their own to replace something in, there is no such thing. */
+static int16_t replace_one(struct hcall *hc, const struct gnttab_unmap_and_replace *op)
+{
+    return find_map(hc->d, op->handle) ? GNTST_general_error : GNTST_bad_handle;
+}
+
+long gnt_op_guest_map(struct hcall *hc, uint32_t cmd)
+{
+    union {
+        struct gnttab_map_grant_ref map;
+        struct gnttab_unmap_grant_ref unmap;
+        struct gnttab_unmap_and_replace replace;
+    } op;
+    size_t size = cmd == GNTTABOP_map_grant_ref ? sizeof(op.map) :
+                  cmd == GNTTABOP_unmap_grant_ref ? sizeof(op.unmap) : sizeof(op.replace);
+
+    if (hc->d->host) {
+        return -EOPNOTSUPP;    /* needs descriptors: a request of wire.h (KW_GNT_MAP) */
+    }
+    for (unsigned n = 0; hc->progress < hc->arg[2]; n++, hc->progress++) {
+        uint64_t at = hc->arg[1] + hc->progress * size;
+
+        if (n == OPS_PER_SLICE) {
+            return HC_AGAIN;
+        }
+        if (copy_from_guest(hc, &op, at, size)) {
+            return -EFAULT;
+        }
+        if (cmd == GNTTABOP_map_grant_ref) {
+            op.map.status = map_one(hc, &op.map);
+        } else if (cmd == GNTTABOP_unmap_grant_ref) {
+            op.unmap.status = unmap_one(hc, &op.unmap);
+        } else {
+            op.replace.status = replace_one(hc, &op.replace);
+        }
+        if (copy_to_guest(hc, at, &op, size)) {
+            /* It will never know the handle. */
+            if (cmd == GNTTABOP_map_grant_ref && op.map.status == GNTST_okay) {
+                foreign_unmap(hc->d, op.map.handle);
+            }
+            return -EFAULT;
+        }
+    }
+    return 0;
+}
