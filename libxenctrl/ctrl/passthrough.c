@@ -291,3 +291,50 @@ int xc_domain_bind_pt_isa_irq(xc_interface *xch, uint32_t domid, uint8_t machine
 {
     return xc_domain_bind_pt_irq(xch, domid, machine_irq, PT_IRQ_TYPE_ISA, 0, 0, 0, machine_irq);
 }
+
+/* ---- ARM -------------------------------------------------------------------------------- */
+
+static int spi_irq(xc_interface *xch, uint32_t cmd, uint32_t domid, uint16_t vspi, uint16_t spi)
+{
+    struct xen_domctl d = { .u.bind_pt_irq = {
+        .machine_irq = vspi, .irq_type = PT_IRQ_TYPE_SPI, .u.spi.spi = spi,
+    } };
+
+    return domctl(xch, &d, cmd, domid);
+}
+
+int xc_domain_bind_pt_spi_irq(xc_interface *xch, uint32_t domid, uint16_t vspi, uint16_t spi)
+{
+    return spi_irq(xch, XEN_DOMCTL_bind_pt_irq, domid, vspi, spi);
+}
+
+int xc_domain_unbind_pt_spi_irq(xc_interface *xch, uint32_t domid, uint16_t vspi, uint16_t spi)
+{
+    return spi_irq(xch, XEN_DOMCTL_unbind_pt_irq, domid, vspi, spi);
+}
+
+int xc_dom_vuart_init(xc_interface *xch, uint32_t type, uint32_t domid, uint32_t console_domid,
+                      xen_pfn_t gfn, evtchn_port_t *evtchn)
+{
+    struct xen_domctl d = { .u.vuart_op = {
+        .cmd = XEN_DOMCTL_VUART_OP_INIT, .type = type, .console_domid = (domid_t)console_domid,
+        .gfn = gfn,
+    } };
+    int rc = domctl(xch, &d, XEN_DOMCTL_vuart_op, domid);
+
+    if (!rc) {
+        *evtchn = d.u.vuart_op.evtchn;
+    }
+    return rc;
+}
+
+/* ---- no longer in Xen ------------------------------------------------------------------- */
+
+int xc_physdev_pci_access_modify(xc_interface *xch, uint32_t domid, int bus, int dev, int func,
+                                 int enable)
+{
+    errno = ENOSYS;
+    xc_debug(xch, "Xen does not offer PCI device %02x:%02x.%x to domain %u this way", bus, dev,
+             func, domid);
+    return -1;
+}
