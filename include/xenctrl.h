@@ -461,7 +461,8 @@ int xc_domain_nr_gpfns(xc_interface *xch, uint32_t domid, xen_pfn_t *gpfns);
 
 /*
  * Extents of 2^extent_order pages. Return how many were done, -1 if none could even be tried;
- * the _exact forms return 0 only if all were, else -1 with errno EBUSY.
+ * the _exact forms return 0 only if all were, else -1 with errno ENOMEM, EINVAL (decreasing) or
+ * EBUSY (populating).
  */
 int xc_domain_increase_reservation(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
                                    unsigned int extent_order, unsigned int mem_flags,
@@ -603,7 +604,7 @@ int xc_altp2m_destroy_view(xc_interface *handle, uint32_t domid, uint16_t view_i
 int xc_altp2m_switch_to_view(xc_interface *handle, uint32_t domid, uint16_t view_id);
 int xc_altp2m_set_suppress_ve(xc_interface *handle, uint32_t domid, uint16_t view_id,
                               xen_pfn_t gfn, bool sve);
-/* The first frame that could not be changed, and why. The name's spelling is 4.17's. */
+/* The first frame that could not be changed, and why; untouched if there is none. The name's spelling is 4.17's. */
 int xc_altp2m_set_supress_ve_multi(xc_interface *handle, uint32_t domid, uint16_t view_id,
                                    xen_pfn_t first_gfn, xen_pfn_t last_gfn, bool sve,
                                    xen_pfn_t *error_gfn, int32_t *error_code);
@@ -629,7 +630,7 @@ int xc_mem_paging_resume(xc_interface *xch, uint32_t domain_id);
 int xc_mem_paging_nominate(xc_interface *xch, uint32_t domain_id, uint64_t gfn);
 int xc_mem_paging_evict(xc_interface *xch, uint32_t domain_id, uint64_t gfn);
 int xc_mem_paging_prep(xc_interface *xch, uint32_t domain_id, uint64_t gfn);
-/* buffer: the page's content; page-aligned, or EINVAL. */
+/* buffer: the page's content. */
 int xc_mem_paging_load(xc_interface *xch, uint32_t domain_id, uint64_t gfn, void *buffer);
 
 /* ---- sharing ---------------------------------------------------------------------------- */
@@ -1083,7 +1084,7 @@ int xc_psr_cmt_get_l3_event_mask(xc_interface *xch, uint32_t *event_mask);
 int xc_psr_cmt_get_l3_cache_size(xc_interface *xch, uint32_t cpu, uint32_t *l3_cache_size);
 int xc_psr_cmt_get_data(xc_interface *xch, uint32_t rmid, uint32_t cpu, xc_psr_cmt_type type,
                         uint64_t *monitor_data, uint64_t *tsc);
-/* 1, 0, or -1. */
+/* Not 0 if it is; 0 also where the host cannot tell. */
 int xc_psr_cmt_enabled(xc_interface *xch);
 int xc_psr_set_domain_data(xc_interface *xch, uint32_t domid, xc_psr_type type, uint32_t target,
                            uint64_t data);

@@ -181,7 +181,7 @@ int xc_altp2m_set_supress_ve_multi(xc_interface *handle, uint32_t domid, uint16_
     } };
     int rc = altp2m(handle, &op, HVMOP_altp2m_set_suppress_ve_multi, domid);
 
-    if (!rc) {
+    if (!rc && op.u.suppress_ve_multi.first_error) {
         *error_gfn = op.u.suppress_ve_multi.first_error_gfn;
         *error_code = op.u.suppress_ve_multi.first_error;
     }

@@ -135,8 +135,8 @@ static int pv_walk(xc_interface *xch, uint32_t dom, int vcpu, struct walk *w)
     vcpu_guest_context_any_t c;
     unsigned int width;
 
-    if (xc_domain_get_guest_width(xch, dom, &width) ||
-        xc_vcpu_getcontext(xch, dom, (uint32_t)vcpu, &c)) {
+    if (xc_vcpu_getcontext(xch, dom, (uint32_t)vcpu, &c) ||
+        xc_domain_get_guest_width(xch, dom, &width)) {
         return -1;
     }
     w->entry_size = 8;
@@ -203,8 +203,7 @@ unsigned long xc_translate_foreign_address(xc_interface *xch, uint32_t dom, int 
     xc_dominfo_t info;
     struct walk w;
 
-    if (xc_domain_getinfo(xch, dom, 1, &info) != 1 || info.domid != dom) {
-        errno = ESRCH;
+    if (get_dominfo(xch, dom, &info)) {
         return 0;
     }
     if (info.hvm ? hvm_walk(xch, dom, vcpu, &w) : pv_walk(xch, dom, vcpu, &w)) {

@@ -180,7 +180,7 @@ int xc_flask_setbool(xc_interface *xch, char *name, int value, int commit)
     xen_flask_op_t op = { .cmd = FLASK_SETBOOL };
 
     op.u.boolean.new_value = (uint8_t)value;
-    op.u.boolean.commit = (uint8_t)commit;
+    op.u.boolean.commit = commit != 0;
     return named_boolean(xch, &op, name);
 }
 

@@ -139,8 +139,6 @@ int xc_livepatch_list(xc_interface *xch, const unsigned int max, const unsigned 
         }
         l->idx = start + *done;
         l->nr = batch;
-        l->name_total_size = name_total_size;
-        l->metadata_total_size = metadata_total_size;
         set_xen_guest_handle_offset(l->status, info, *done);
         set_xen_guest_handle_offset(l->name, name, names);
         set_xen_guest_handle_offset(l->len, len, *done);

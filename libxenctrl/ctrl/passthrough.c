@@ -44,8 +44,7 @@ int xc_domain_memory_mapping(xc_interface *xch, uint32_t domid, unsigned long fi
     unsigned long batch = MAP_BATCH, done = 0;
     xc_dominfo_t info;
 
-    if (xc_domain_getinfo(xch, domid, 1, &info) != 1 || info.domid != domid) {
-        errno = EINVAL;
+    if (get_dominfo(xch, domid, &info)) {
         return -1;
     }
     if (!info.hvm) {
@@ -194,7 +193,7 @@ int xc_physdev_map_pirq_msi(xc_interface *xch, uint32_t domid, int index, int *p
                             int bus, int entry_nr, uint64_t table_base)
 {
     struct physdev_map_pirq m = {
-        .domid = (domid_t)domid, .type = MAP_PIRQ_TYPE_MSI_SEG, .index = index,
+        .domid = (domid_t)domid, .type = MAP_PIRQ_TYPE_MSI, .index = index,
         .bus = bus, .devfn = devfn, .entry_nr = entry_nr, .table_base = table_base,
     };
     int rc;
@@ -213,8 +212,12 @@ int xc_physdev_map_pirq_msi(xc_interface *xch, uint32_t domid, int index, int *p
 
 int xc_physdev_unmap_pirq(xc_interface *xch, uint32_t domid, int pirq)
 {
-    struct physdev_unmap_pirq u = { .domid = (domid_t)domid, .pirq = pirq };
+    struct physdev_unmap_pirq u;
 
+    /* Padding too, which is not the host's business. */
+    memset(&u, 0, sizeof(u));
+    u.domid = (domid_t)domid;
+    u.pirq = pirq;
     return (int)do_op(xch, __HYPERVISOR_physdev_op, PHYSDEVOP_unmap_pirq, &u, sizeof(u));
 }
 

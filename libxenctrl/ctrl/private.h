@@ -119,6 +119,20 @@ static inline int domctl(xc_interface *xch, struct xen_domctl *d, uint32_t cmd, 
 /* MSR accesses that run on a CPU without interruption. Returns how many were done, or -1. */
 int platform_resource_op(xc_interface *xch, uint32_t cpu, xc_resource_entry_t *e, uint32_t nr);
 
+/* One domain: ESRCH if there is none of that number. */
+static inline int get_dominfo(xc_interface *xch, uint32_t domid, xc_dominfo_t *info)
+{
+    int n = xc_domain_getinfo(xch, domid, 1, info);
+
+    if (n == 1 && info->domid == domid) {
+        return 0;
+    }
+    if (n >= 0) {
+        errno = ESRCH;
+    }
+    return -1;
+}
+
 /* ---- files and bits --------------------------------------------------------------------- */
 
 /* All of it, or -1 with errno; 0 at the end of the file. */

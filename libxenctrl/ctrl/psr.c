@@ -75,7 +75,7 @@ int xc_psr_cmt_enabled(xc_interface *xch)
 {
     uint32_t enabled;
 
-    return cmt_host(xch, XEN_SYSCTL_PSR_CMT_enabled, 0, &enabled) ? -1 : enabled != 0;
+    return cmt_host(xch, XEN_SYSCTL_PSR_CMT_enabled, 0, &enabled) ? 0 : (int)enabled;
 }
 
 int xc_psr_cmt_get_data(xc_interface *xch, uint32_t rmid, uint32_t cpu, xc_psr_cmt_type type,
@@ -169,6 +169,10 @@ int xc_psr_get_hw_info(xc_interface *xch, uint32_t socket, xc_psr_feat_type type
 {
     struct xen_sysctl s = { .cmd = XEN_SYSCTL_psr_alloc };
 
+    if (type != XC_PSR_CAT_L3 && type != XC_PSR_CAT_L2 && type != XC_PSR_MBA) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
     s.u.psr_alloc.target = socket;
     s.u.psr_alloc.cmd = type == XC_PSR_CAT_L3 ? XEN_SYSCTL_PSR_get_l3_info
                       : type == XC_PSR_CAT_L2 ? XEN_SYSCTL_PSR_get_l2_info

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What the hypervisor records about itself: trace buffers, counters, lock statistics. */
+#include <sys/mman.h>
+
 #include "libxenctrl/ctrl/private.h"
+
+#include <xen/trace.h>
 
 /* ---- trace buffers ---------------------------------------------------------------------- */
 
@@ -18,15 +22,27 @@ int xc_tbuf_set_size(xc_interface *xch, unsigned long size)
     return tbuf_op(xch, &s, XEN_SYSCTL_TBUFOP_set_size);
 }
 
+/* The size stands in a page of the hypervisor's; the operation says where that is. */
 int xc_tbuf_get_size(xc_interface *xch, unsigned long *size)
 {
     struct xen_sysctl s = { 0 };
-    int rc = tbuf_op(xch, &s, XEN_SYSCTL_TBUFOP_get_info);
+    const struct t_info *info;
 
-    if (!rc) {
-        *size = s.u.tbuf_op.size;
+    if (tbuf_op(xch, &s, XEN_SYSCTL_TBUFOP_get_info)) {
+        return -1;
     }
-    return rc;
+    info = xc_map_foreign_range(xch, DOMID_XEN, (int)s.u.tbuf_op.size, PROT_READ | PROT_WRITE,
+                                (unsigned long)s.u.tbuf_op.buffer_mfn);
+    if (!info) {
+        return -1;
+    }
+    *size = info->tbuf_size;
+    munmap((void *)(uintptr_t)info, s.u.tbuf_op.size);
+    if (!*size) {
+        errno = ENODATA;
+        return -1;
+    }
+    return 0;
 }
 
 int xc_tbuf_enable(xc_interface *xch, unsigned long pages, unsigned long *mfn,

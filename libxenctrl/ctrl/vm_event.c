@@ -229,7 +229,7 @@ int xc_mem_paging_prep(xc_interface *xch, uint32_t domain_id, uint64_t gfn)
 
 int xc_mem_paging_load(xc_interface *xch, uint32_t domain_id, uint64_t gfn, void *buffer)
 {
-    if (!buffer || ((uintptr_t)buffer & (XC_PAGE_SIZE - 1))) {
+    if (!buffer) {
         errno = EINVAL;
         return -1;
     }
