@@ -354,6 +354,39 @@ int xc_domain_send_trigger(xc_interface *xch, uint32_t domid, uint32_t trigger, 
 /* XEN_DOMCTL_DEBUG_OP_* on one vCPU. */
 int xc_domain_debug_control(xc_interface *xch, uint32_t domid, uint32_t sop, uint32_t vcpu);
 
+/*
+ * The XSAVE area. size 0: only asks for xfeature_mask and size; else buffer (the caller's, of that
+ * size) is filled.
+ */
+typedef struct xc_vcpu_extstate {
+    uint64_t xfeature_mask;
+    uint64_t size;
+    void *buffer;
+} xc_vcpu_extstate_t;
+int xc_vcpu_get_extstate(xc_interface *xch, uint32_t domid, uint32_t vcpu,
+                         xc_vcpu_extstate_t *extstate);
+
+/* The frame behind a virtual address as that vCPU sees it; 0 with errno if there is none. */
+unsigned long xc_translate_foreign_address(xc_interface *xch, uint32_t dom, int vcpu,
+                                           unsigned long long virt);
+
+/* Wrong entries of the maps between guest and machine frames; debug builds of Xen only. */
+int xc_domain_p2m_audit(xc_interface *xch, uint32_t domid, uint64_t *orphans, uint64_t *m2p_bad,
+                        uint64_t *p2m_bad);
+
+/* Marks a guest frame's memory as lost. */
+int xc_set_broken_page_p2m(xc_interface *xch, uint32_t domid, unsigned long pfn);
+
+/* The CPU's execution trace of one vCPU: pos in bytes; options are the platform's registers. */
+int xc_vmtrace_enable(xc_interface *xch, uint32_t domid, uint32_t vcpu);
+int xc_vmtrace_disable(xc_interface *xch, uint32_t domid, uint32_t vcpu);
+int xc_vmtrace_reset_and_enable(xc_interface *xch, uint32_t domid, uint32_t vcpu);
+int xc_vmtrace_output_position(xc_interface *xch, uint32_t domid, uint32_t vcpu, uint64_t *pos);
+int xc_vmtrace_get_option(xc_interface *xch, uint32_t domid, uint32_t vcpu, uint64_t key,
+                          uint64_t *value);
+int xc_vmtrace_set_option(xc_interface *xch, uint32_t domid, uint32_t vcpu, uint64_t key,
+                          uint64_t value);
+
 /* ---- HVM state -------------------------------------------------------------------------- */
 
 /*
@@ -428,7 +461,8 @@ int xc_domain_nr_gpfns(xc_interface *xch, uint32_t domid, xen_pfn_t *gpfns);
 
 /*
  * Extents of 2^extent_order pages. Return how many were done, -1 if none could even be tried;
- * the _exact forms return 0 only if all were, else -1 with errno EBUSY.
+ * the _exact forms return 0 only if all were, else -1 with errno ENOMEM, EINVAL (decreasing) or
+ * EBUSY (populating).
  */
 int xc_domain_increase_reservation(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
                                    unsigned int extent_order, unsigned int mem_flags,
@@ -511,6 +545,128 @@ int xc_maximum_ram_page(xc_interface *xch, unsigned long *max_mfn);
 long xc_get_tot_pages(xc_interface *xch, uint32_t domid);
 int xc_machphys_mfn_list(xc_interface *xch, unsigned long max_extents, xen_pfn_t *extent_start);
 
+/* ---- monitors --------------------------------------------------------------------------- */
+
+/* Interface version of the rings (xen/vm_event.h). */
+int xc_vm_event_get_version(xc_interface *xch);
+
+/*
+ * Maps the ring of domain_id's events, for munmap(); *port: the guest's side of its event channel.
+ * NULL on failure.
+ */
+void *xc_monitor_enable(xc_interface *xch, uint32_t domain_id, uint32_t *port);
+int xc_monitor_disable(xc_interface *xch, uint32_t domain_id);
+
+/* Tells Xen that there are answers in the ring. */
+int xc_monitor_resume(xc_interface *xch, uint32_t domain_id);
+
+/* A bit per XEN_DOMCTL_MONITOR_EVENT_*. */
+int xc_monitor_get_capabilities(xc_interface *xch, uint32_t domain_id, uint32_t *capabilities);
+
+/* index: VM_EVENT_X86_*. sync: before the change. bitmask: changes of these bits are ignored. */
+int xc_monitor_write_ctrlreg(xc_interface *xch, uint32_t domain_id, uint16_t index, bool enable,
+                             bool sync, uint64_t bitmask, bool onchangeonly);
+int xc_monitor_mov_to_msr(xc_interface *xch, uint32_t domain_id, uint32_t msr, bool enable,
+                          bool onchangeonly);
+int xc_monitor_singlestep(xc_interface *xch, uint32_t domain_id, bool enable);
+int xc_monitor_software_breakpoint(xc_interface *xch, uint32_t domain_id, bool enable);
+int xc_monitor_descriptor_access(xc_interface *xch, uint32_t domain_id, bool enable);
+int xc_monitor_guest_request(xc_interface *xch, uint32_t domain_id, bool enable, bool sync,
+                             bool allow_userspace);
+int xc_monitor_inguest_pagefault(xc_interface *xch, uint32_t domain_id, bool disable);
+int xc_monitor_debug_exceptions(xc_interface *xch, uint32_t domain_id, bool enable, bool sync);
+int xc_monitor_cpuid(xc_interface *xch, uint32_t domain_id, bool enable);
+int xc_monitor_privileged_call(xc_interface *xch, uint32_t domain_id, bool enable);
+int xc_monitor_emul_unimplemented(xc_interface *xch, uint32_t domain_id, bool enable);
+int xc_monitor_vmexit(xc_interface *xch, uint32_t domain_id, bool enable, bool sync);
+
+/* Repeated instructions are reported at each step. */
+int xc_monitor_emulate_each_rep(xc_interface *xch, uint32_t domain_id, bool enable);
+
+/* Access rights of guest frames beyond the guest's own. Without a monitor: required pauses. */
+int xc_domain_set_access_required(xc_interface *xch, uint32_t domid, unsigned int required);
+int xc_set_mem_access(xc_interface *xch, uint32_t domain_id, xenmem_access_t access,
+                      uint64_t first_pfn, uint32_t nr);
+int xc_set_mem_access_multi(xc_interface *xch, uint32_t domain_id, uint8_t *access,
+                            uint64_t *pages, uint32_t nr);
+int xc_get_mem_access(xc_interface *xch, uint32_t domain_id, uint64_t pfn,
+                      xenmem_access_t *access);
+
+/* Alternative physical maps ("views"), each with access rights of its own; view 0 is the normal. */
+int xc_altp2m_get_domain_state(xc_interface *handle, uint32_t dom, bool *state);
+int xc_altp2m_set_domain_state(xc_interface *handle, uint32_t dom, bool state);
+int xc_altp2m_set_vcpu_enable_notify(xc_interface *handle, uint32_t domid, uint32_t vcpuid,
+                                     xen_pfn_t gfn);
+int xc_altp2m_set_vcpu_disable_notify(xc_interface *handle, uint32_t domid, uint32_t vcpuid);
+int xc_altp2m_create_view(xc_interface *handle, uint32_t domid, xenmem_access_t default_access,
+                          uint16_t *view_id);
+int xc_altp2m_destroy_view(xc_interface *handle, uint32_t domid, uint16_t view_id);
+int xc_altp2m_switch_to_view(xc_interface *handle, uint32_t domid, uint16_t view_id);
+int xc_altp2m_set_suppress_ve(xc_interface *handle, uint32_t domid, uint16_t view_id,
+                              xen_pfn_t gfn, bool sve);
+/* The first frame that could not be changed, and why; untouched if there is none. The name's spelling is 4.17's. */
+int xc_altp2m_set_supress_ve_multi(xc_interface *handle, uint32_t domid, uint16_t view_id,
+                                   xen_pfn_t first_gfn, xen_pfn_t last_gfn, bool sve,
+                                   xen_pfn_t *error_gfn, int32_t *error_code);
+int xc_altp2m_get_suppress_ve(xc_interface *handle, uint32_t domid, uint16_t view_id,
+                              xen_pfn_t gfn, bool *sve);
+int xc_altp2m_set_mem_access(xc_interface *handle, uint32_t domid, uint16_t view_id,
+                             xen_pfn_t gfn, xenmem_access_t access);
+int xc_altp2m_set_mem_access_multi(xc_interface *handle, uint32_t domid, uint16_t view_id,
+                                   uint8_t *access, uint64_t *gfns, uint32_t nr);
+int xc_altp2m_get_mem_access(xc_interface *handle, uint32_t domid, uint16_t view_id,
+                             xen_pfn_t gfn, xenmem_access_t *access);
+int xc_altp2m_change_gfn(xc_interface *handle, uint32_t domid, uint16_t view_id,
+                         xen_pfn_t old_gfn, xen_pfn_t new_gfn);
+int xc_altp2m_get_vcpu_p2m_idx(xc_interface *handle, uint32_t domid, uint32_t vcpuid,
+                               uint16_t *p2midx);
+int xc_altp2m_set_visibility(xc_interface *handle, uint32_t domid, uint16_t view_id,
+                             bool visible);
+
+/* Paging guest memory out and in. The ring itself is mapped by its user. */
+int xc_mem_paging_enable(xc_interface *xch, uint32_t domain_id, uint32_t *port);
+int xc_mem_paging_disable(xc_interface *xch, uint32_t domain_id);
+int xc_mem_paging_resume(xc_interface *xch, uint32_t domain_id);
+int xc_mem_paging_nominate(xc_interface *xch, uint32_t domain_id, uint64_t gfn);
+int xc_mem_paging_evict(xc_interface *xch, uint32_t domain_id, uint64_t gfn);
+int xc_mem_paging_prep(xc_interface *xch, uint32_t domain_id, uint64_t gfn);
+/* buffer: the page's content. */
+int xc_mem_paging_load(xc_interface *xch, uint32_t domain_id, uint64_t gfn, void *buffer);
+
+/* ---- sharing ---------------------------------------------------------------------------- */
+
+/* Pages become candidates, known by a handle that a change of the page makes void, then shared. */
+int xc_memshr_control(xc_interface *xch, uint32_t domid, int enable);
+int xc_memshr_ring_enable(xc_interface *xch, uint32_t domid, uint32_t *port);
+int xc_memshr_ring_disable(xc_interface *xch, uint32_t domid);
+int xc_memshr_domain_resume(xc_interface *xch, uint32_t domid);
+int xc_memshr_nominate_gfn(xc_interface *xch, uint32_t domid, unsigned long gfn,
+                           uint64_t *handle);
+int xc_memshr_nominate_gref(xc_interface *xch, uint32_t domid, grant_ref_t gref,
+                            uint64_t *handle);
+int xc_memshr_share_gfns(xc_interface *xch, uint32_t source_domain, unsigned long source_gfn,
+                         uint64_t source_handle, uint32_t client_domain,
+                         unsigned long client_gfn, uint64_t client_handle);
+int xc_memshr_share_grefs(xc_interface *xch, uint32_t source_domain, grant_ref_t source_gref,
+                          uint64_t source_handle, uint32_t client_domain,
+                          grant_ref_t client_gref, uint64_t client_handle);
+int xc_memshr_add_to_physmap(xc_interface *xch, uint32_t source_domain, unsigned long source_gfn,
+                             uint64_t source_handle, uint32_t client_domain,
+                             unsigned long client_gfn);
+int xc_memshr_range_share(xc_interface *xch, uint32_t source_domain, uint32_t client_domain,
+                          uint64_t first_gfn, uint64_t last_gfn);
+
+/* Makes the still empty client a fork of the source; and resets a fork to what its parent is. */
+int xc_memshr_fork(xc_interface *xch, uint32_t source_domain, uint32_t client_domain,
+                   bool allow_with_iommu, bool block_interrupts);
+int xc_memshr_fork_reset(xc_interface *xch, uint32_t forked_domain, bool reset_state,
+                         bool reset_memory);
+
+/* How many pages share the one behind that frame; and how many errors an audit found. */
+int xc_memshr_debug_gfn(xc_interface *xch, uint32_t domid, unsigned long gfn);
+int xc_memshr_debug_gref(xc_interface *xch, uint32_t domid, grant_ref_t gref);
+int xc_memshr_audit(xc_interface *xch);
+
 /* ---- event channels and grants ---------------------------------------------------------- */
 
 typedef int xc_evtchn_port_or_error_t;
@@ -573,6 +729,179 @@ int xc_cpu_online(xc_interface *xch, int cpu);
 int xc_cpu_offline(xc_interface *xch, int cpu);
 int xc_smt_enable(xc_interface *xch);
 int xc_smt_disable(xc_interface *xch);
+
+/* May the scheduler pack vCPUs on hyperthreads to save power? */
+int xc_set_sched_opt_smt(xc_interface *xch, uint32_t value);
+
+/* ---- power management ------------------------------------------------------------------- */
+
+/* Frequencies in MHz, times in ns. */
+struct xc_px_val {
+    uint64_t freq;
+    uint64_t residency;
+    uint64_t count;
+};
+
+/* Of total states; trans_pt: total * total counts of changes, both arrays the caller's. */
+struct xc_px_stat {
+    uint8_t total;
+    uint8_t usable;
+    uint8_t last;
+    uint8_t cur;
+    uint64_t *trans_pt;
+    struct xc_px_val *pt;
+};
+
+int xc_pm_get_max_px(xc_interface *xch, int cpuid, int *max_px);
+int xc_pm_get_pxstat(xc_interface *xch, int cpuid, struct xc_px_stat *pxpt);
+int xc_pm_reset_pxstat(xc_interface *xch, int cpuid);
+
+/* nr, nr_pc, nr_cc: room in the caller's arrays, then how many there are. */
+struct xc_cx_stat {
+    uint32_t nr;
+    uint32_t last;
+    uint64_t idle_time;
+    uint64_t *triggers;
+    uint64_t *residencies;
+    uint32_t nr_pc;
+    uint32_t nr_cc;
+    uint64_t *pc;
+    uint64_t *cc;
+};
+typedef struct xc_cx_stat xc_cx_stat_t;
+
+int xc_pm_get_max_cx(xc_interface *xch, int cpuid, int *max_cx);
+int xc_pm_get_cxstat(xc_interface *xch, int cpuid, struct xc_cx_stat *cxpt);
+int xc_pm_reset_cxstat(xc_interface *xch, int cpuid);
+
+typedef struct xen_userspace xc_userspace_t;
+typedef struct xen_ondemand xc_ondemand_t;
+
+/*
+ * The numbers say how long the caller's three arrays are (governors: names of CPUFREQ_NAME_LEN
+ * bytes). If one does not fit, errno is EAGAIN and the numbers are what it takes.
+ */
+struct xc_get_cpufreq_para {
+    uint32_t cpu_num;
+    uint32_t freq_num;
+    uint32_t gov_num;
+
+    uint32_t *affected_cpus;
+    uint32_t *scaling_available_frequencies;
+    char *scaling_available_governors;
+
+    char scaling_driver[CPUFREQ_NAME_LEN];
+
+    uint32_t cpuinfo_cur_freq;
+    uint32_t cpuinfo_max_freq;
+    uint32_t cpuinfo_min_freq;
+    uint32_t scaling_cur_freq;
+
+    char scaling_governor[CPUFREQ_NAME_LEN];
+
+    uint32_t scaling_max_freq;
+    uint32_t scaling_min_freq;
+    union {
+        xc_userspace_t userspace;
+        xc_ondemand_t ondemand;
+    } u;
+
+    int32_t turbo_enabled;
+};
+
+int xc_get_cpufreq_para(xc_interface *xch, int cpuid, struct xc_get_cpufreq_para *user_para);
+int xc_set_cpufreq_gov(xc_interface *xch, int cpuid, char *govname);
+/* SCALING_MAX_FREQ and so on. */
+int xc_set_cpufreq_para(xc_interface *xch, int cpuid, int ctrl_type, int ctrl_value);
+int xc_get_cpufreq_avgfreq(xc_interface *xch, int cpuid, int *avg_freq);
+int xc_enable_turbo(xc_interface *xch, int cpuid);
+int xc_disable_turbo(xc_interface *xch, int cpuid);
+
+/* The deepest idle state that CPUs may enter; XEN_SYSCTL_CX_UNLIMITED. */
+int xc_get_cpuidle_max_cstate(xc_interface *xch, uint32_t *value);
+int xc_set_cpuidle_max_cstate(xc_interface *xch, uint32_t value);
+int xc_get_cpuidle_max_csubstate(xc_interface *xch, uint32_t *value);
+int xc_set_cpuidle_max_csubstate(xc_interface *xch, uint32_t value);
+
+/* ---- the host's processors -------------------------------------------------------------- */
+
+int xc_microcode_update(xc_interface *xch, const void *buf, size_t len);
+
+/* The interface version is filled in; handles inside must point to hypercall memory. */
+int xc_mca_op(xc_interface *xch, struct xen_mc *mc);
+/* flags: XEN_MC_INJECT_*. */
+int xc_mca_op_inject_v2(xc_interface *xch, unsigned int flags, xc_cpumap_t cpumap,
+                        unsigned int num_cpus);
+
+/* MSR accesses on one CPU. result: how many entries were done, or a negative errno. */
+typedef xenpf_resource_entry_t xc_resource_entry_t;
+struct xc_resource_op {
+    uint64_t result;
+    uint32_t cpu;
+    uint32_t nr_entries;
+    xc_resource_entry_t *entries;
+};
+typedef struct xc_resource_op xc_resource_op_t;
+int xc_resource_op(xc_interface *xch, uint32_t nr_ops, xc_resource_op_t *ops);
+
+/* The crash kernel (xen/kexec.h). Segments' bytes must be in hypercall memory. */
+int xc_kexec_exec(xc_interface *xch, int type);
+int xc_kexec_get_range(xc_interface *xch, int range, int nr, uint64_t *size, uint64_t *start);
+int xc_kexec_load(xc_interface *xch, uint8_t type, uint16_t arch, uint64_t entry_maddr,
+                  uint32_t nr_segments, xen_kexec_segment_t *segments);
+int xc_kexec_unload(xc_interface *xch, int type);
+/* 1 if one is loaded. */
+int xc_kexec_status(xc_interface *xch, int type);
+
+/* ---- what the hypervisor records -------------------------------------------------------- */
+
+/* Trace buffers, size in pages per CPU. */
+int xc_tbuf_enable(xc_interface *xch, unsigned long pages, unsigned long *mfn,
+                   unsigned long *size);
+int xc_tbuf_disable(xc_interface *xch);
+int xc_tbuf_set_size(xc_interface *xch, unsigned long size);
+int xc_tbuf_get_size(xc_interface *xch, unsigned long *size);
+int xc_tbuf_set_cpu_mask(xc_interface *xch, xc_cpumap_t mask);
+int xc_tbuf_set_evt_mask(xc_interface *xch, uint32_t mask);
+
+/* Event counters: how many there are, then names and values into buffers of that size. */
+typedef xen_sysctl_perfc_desc_t xc_perfc_desc_t;
+typedef xen_sysctl_perfc_val_t xc_perfc_val_t;
+int xc_perfc_reset(xc_interface *xch);
+int xc_perfc_query_number(xc_interface *xch, int *nbr_desc, int *nbr_val);
+int xc_perfc_query(xc_interface *xch, xc_hypercall_buffer_t *desc, xc_hypercall_buffer_t *val);
+
+/* Lock statistics; *n_elems: room, then how many. */
+typedef xen_sysctl_lockprof_data_t xc_lockprof_data_t;
+int xc_lockprof_reset(xc_interface *xch);
+int xc_lockprof_query_number(xc_interface *xch, uint32_t *n_elems);
+int xc_lockprof_query(xc_interface *xch, uint32_t *n_elems, uint64_t *time,
+                      xc_hypercall_buffer_t *data);
+
+/* ---- patches to the hypervisor ---------------------------------------------------------- */
+
+int xc_livepatch_upload(xc_interface *xch, char *name, unsigned char *payload, uint32_t size);
+int xc_livepatch_get(xc_interface *xch, char *name, xen_livepatch_status_t *status);
+
+/* How many there are, and the bytes of all their names and of all their metadata. */
+int xc_livepatch_list_get_sizes(xc_interface *xch, unsigned int *nr, uint32_t *name_total_size,
+                                uint32_t *metadata_total_size);
+
+/*
+ * Up to max of them from number start on; the i'th name is len[i] bytes, behind those before it.
+ * *done: how many; *left: how many more there are. errno EBUSY if the list kept changing.
+ */
+int xc_livepatch_list(xc_interface *xch, const unsigned int max, const unsigned int start,
+                      struct xen_livepatch_status *info, char *name, uint32_t *len,
+                      const uint32_t name_total_size, char *metadata, uint32_t *metadata_len,
+                      const uint32_t metadata_total_size, unsigned int *done,
+                      unsigned int *left);
+
+/* timeout in ns, 0: the default. flags: LIVEPATCH_ACTION_APPLY_NODEPS. */
+int xc_livepatch_apply(xc_interface *xch, char *name, uint32_t timeout, uint32_t flags);
+int xc_livepatch_revert(xc_interface *xch, char *name, uint32_t timeout, uint32_t flags);
+int xc_livepatch_unload(xc_interface *xch, char *name, uint32_t timeout, uint32_t flags);
+int xc_livepatch_replace(xc_interface *xch, char *name, uint32_t timeout, uint32_t flags);
 
 /* ---- scheduling and pools --------------------------------------------------------------- */
 
@@ -668,6 +997,16 @@ int xc_domain_bind_pt_pci_irq(xc_interface *xch, uint32_t domid, uint8_t machine
                               uint8_t device, uint8_t intx);
 int xc_domain_bind_pt_isa_irq(xc_interface *xch, uint32_t domid, uint8_t machine_irq);
 
+/* ARM's interrupts and its emulated UART. */
+int xc_domain_bind_pt_spi_irq(xc_interface *xch, uint32_t domid, uint16_t vspi, uint16_t spi);
+int xc_domain_unbind_pt_spi_irq(xc_interface *xch, uint32_t domid, uint16_t vspi, uint16_t spi);
+int xc_dom_vuart_init(xc_interface *xch, uint32_t type, uint32_t domid, uint32_t console_domid,
+                      xen_pfn_t gfn, evtchn_port_t *evtchn);
+
+/* Always ENOSYS: Xen has this no more. */
+int xc_physdev_pci_access_modify(xc_interface *xch, uint32_t domid, int bus, int dev, int func,
+                                 int enable);
+
 /* ---- CPUID policy (implemented by libxenguest) ------------------------------------------ */
 
 /* One leaf's changes: four registers as 32 characters each ('0', '1', 'x', 'k', 's'), or NULL. */
@@ -745,7 +1084,7 @@ int xc_psr_cmt_get_l3_event_mask(xc_interface *xch, uint32_t *event_mask);
 int xc_psr_cmt_get_l3_cache_size(xc_interface *xch, uint32_t cpu, uint32_t *l3_cache_size);
 int xc_psr_cmt_get_data(xc_interface *xch, uint32_t rmid, uint32_t cpu, xc_psr_cmt_type type,
                         uint64_t *monitor_data, uint64_t *tsc);
-/* 1, 0, or -1. */
+/* Not 0 if it is; 0 also where the host cannot tell. */
 int xc_psr_cmt_enabled(xc_interface *xch);
 int xc_psr_set_domain_data(xc_interface *xch, uint32_t domid, xc_psr_type type, uint32_t target,
                            uint64_t data);
@@ -764,6 +1103,34 @@ int xc_flask_getenforce(xc_interface *xch);
 int xc_flask_setenforce(xc_interface *xch, int mode);
 int xc_flask_policyvers(xc_interface *xch);
 int xc_flask_relabel_domain(xc_interface *xch, uint32_t domid, uint32_t sid);
+
+/* May scon do req to tcon? 0, -EPERM, or -1 with errno. The results may be NULL. */
+int xc_flask_access(xc_interface *xch, const char *scon, const char *tcon, uint16_t tclass,
+                    uint32_t req, uint32_t *allowed, uint32_t *decided, uint32_t *auditallow,
+                    uint32_t *auditdeny, uint32_t *seqno);
+
+/* Labels of resources; ranges include both ends. */
+int xc_flask_add_pirq(xc_interface *xch, unsigned int pirq, char *scontext);
+int xc_flask_add_ioport(xc_interface *xch, unsigned long low, unsigned long high,
+                        char *scontext);
+int xc_flask_add_iomem(xc_interface *xch, unsigned long low, unsigned long high, char *scontext);
+int xc_flask_add_device(xc_interface *xch, unsigned long device, char *scontext);
+int xc_flask_del_pirq(xc_interface *xch, unsigned int pirq);
+int xc_flask_del_ioport(xc_interface *xch, unsigned long low, unsigned long high);
+int xc_flask_del_iomem(xc_interface *xch, unsigned long low, unsigned long high);
+int xc_flask_del_device(xc_interface *xch, unsigned long device);
+
+/* Booleans of the policy: as they are, and as they will be once committed. */
+int xc_flask_getbool_byid(xc_interface *xch, int id, char *name, uint32_t size, int *curr,
+                          int *pend);
+int xc_flask_getbool_byname(xc_interface *xch, char *name, int *curr, int *pend);
+int xc_flask_setbool(xc_interface *xch, char *name, int value, int commit);
+
+/* The cache of decisions; statistics as text, the second returns its length. */
+int xc_flask_getavc_threshold(xc_interface *xch);
+int xc_flask_setavc_threshold(xc_interface *xch, int threshold);
+int xc_flask_avc_hashstats(xc_interface *xch, char *buf, int size);
+int xc_flask_avc_cachestats(xc_interface *xch, char *buf, int size);
 
 /* ---- PV page tables --------------------------------------------------------------------- */
 

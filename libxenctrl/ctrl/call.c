@@ -106,10 +106,18 @@ static size_t version_arg_size(int cmd, const void *arg)
 
 int xc_version(xc_interface *xch, int cmd, void *arg)
 {
-    size_t size = version_arg_size(cmd, arg);
+    /* Only the build id's argument says something: its room. */
+    DECLARE_HYPERCALL_BOUNCE(arg, version_arg_size(cmd, arg), cmd == XENVER_build_id
+                             ? XC_HYPERCALL_BUFFER_BOUNCE_BOTH : XC_HYPERCALL_BUFFER_BOUNCE_OUT);
     long rc;
 
-    rc = do_op(xch, __HYPERVISOR_xen_version, (unsigned int)cmd, size ? arg : NULL, size);
+    if (xc_hypercall_bounce_pre(xch, arg)) {
+        xc_perror(xch, "no memory for a version's text");
+        return -1;
+    }
+    rc = xencall2L(xch->xcall, __HYPERVISOR_xen_version, (unsigned int)cmd,
+                   HYPERCALL_BUFFER_AS_ARG(arg));
+    xc_hypercall_bounce_post(xch, arg);
     if (rc < 0) {
         xc_debug(xch, "xen_version command %d failed: %s", cmd, strerror(errno));
     }

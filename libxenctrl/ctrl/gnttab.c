@@ -89,8 +89,12 @@ grant_entry_v1_t *xc_gnttab_map_table_v1(xc_interface *xch, uint32_t domid, int 
 
 grant_entry_v2_t *xc_gnttab_map_table_v2(xc_interface *xch, uint32_t domid, int *gnt_num)
 {
-    if (xc_gnttab_get_version(xch, domid) != 2) {
-        errno = EINVAL;
+    int version = xc_gnttab_get_version(xch, domid);
+
+    if (version != 2) {
+        if (version >= 0) {
+            errno = EINVAL;
+        }
         return NULL;
     }
     return map_table(xch, domid, sizeof(grant_entry_v2_t), gnt_num);

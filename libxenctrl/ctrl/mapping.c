@@ -46,7 +46,7 @@ int xc_copy_to_domain_page(xc_interface *xch, uint32_t domid, unsigned long dst_
                            const char *src_page)
 {
     xen_pfn_t pfn = dst_pfn;
-    void *p = xenforeignmemory_map(xch->fmem, domid, PROT_READ | PROT_WRITE, 1, &pfn, NULL);
+    void *p = xenforeignmemory_map(xch->fmem, domid, PROT_WRITE, 1, &pfn, NULL);
 
     if (!p) {
         return -1;
@@ -65,7 +65,7 @@ int xc_clear_domain_pages(xc_interface *xch, uint32_t domid, unsigned long dst_p
         errno = EINVAL;
         return -1;
     }
-    p = xc_map_foreign_range(xch, domid, (int)size, PROT_READ | PROT_WRITE, dst_pfn);
+    p = xc_map_foreign_range(xch, domid, (int)size, PROT_WRITE, dst_pfn);
     if (!p) {
         return -1;
     }

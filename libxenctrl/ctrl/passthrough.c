@@ -44,8 +44,7 @@ int xc_domain_memory_mapping(xc_interface *xch, uint32_t domid, unsigned long fi
     unsigned long batch = MAP_BATCH, done = 0;
     xc_dominfo_t info;
 
-    if (xc_domain_getinfo(xch, domid, 1, &info) != 1 || info.domid != domid) {
-        errno = EINVAL;
+    if (get_dominfo(xch, domid, &info)) {
         return -1;
     }
     if (!info.hvm) {
@@ -194,7 +193,7 @@ int xc_physdev_map_pirq_msi(xc_interface *xch, uint32_t domid, int index, int *p
                             int bus, int entry_nr, uint64_t table_base)
 {
     struct physdev_map_pirq m = {
-        .domid = (domid_t)domid, .type = MAP_PIRQ_TYPE_MSI_SEG, .index = index,
+        .domid = (domid_t)domid, .type = MAP_PIRQ_TYPE_MSI, .index = index,
         .bus = bus, .devfn = devfn, .entry_nr = entry_nr, .table_base = table_base,
     };
     int rc;
@@ -213,8 +212,12 @@ int xc_physdev_map_pirq_msi(xc_interface *xch, uint32_t domid, int index, int *p
 
 int xc_physdev_unmap_pirq(xc_interface *xch, uint32_t domid, int pirq)
 {
-    struct physdev_unmap_pirq u = { .domid = (domid_t)domid, .pirq = pirq };
+    struct physdev_unmap_pirq u;
 
+    /* Padding too, which is not the host's business. */
+    memset(&u, 0, sizeof(u));
+    u.domid = (domid_t)domid;
+    u.pirq = pirq;
     return (int)do_op(xch, __HYPERVISOR_physdev_op, PHYSDEVOP_unmap_pirq, &u, sizeof(u));
 }
 
@@ -290,4 +293,51 @@ int xc_domain_bind_pt_pci_irq(xc_interface *xch, uint32_t domid, uint8_t machine
 int xc_domain_bind_pt_isa_irq(xc_interface *xch, uint32_t domid, uint8_t machine_irq)
 {
     return xc_domain_bind_pt_irq(xch, domid, machine_irq, PT_IRQ_TYPE_ISA, 0, 0, 0, machine_irq);
+}
+
+/* ---- ARM -------------------------------------------------------------------------------- */
+
+static int spi_irq(xc_interface *xch, uint32_t cmd, uint32_t domid, uint16_t vspi, uint16_t spi)
+{
+    struct xen_domctl d = { .u.bind_pt_irq = {
+        .machine_irq = vspi, .irq_type = PT_IRQ_TYPE_SPI, .u.spi.spi = spi,
+    } };
+
+    return domctl(xch, &d, cmd, domid);
+}
+
+int xc_domain_bind_pt_spi_irq(xc_interface *xch, uint32_t domid, uint16_t vspi, uint16_t spi)
+{
+    return spi_irq(xch, XEN_DOMCTL_bind_pt_irq, domid, vspi, spi);
+}
+
+int xc_domain_unbind_pt_spi_irq(xc_interface *xch, uint32_t domid, uint16_t vspi, uint16_t spi)
+{
+    return spi_irq(xch, XEN_DOMCTL_unbind_pt_irq, domid, vspi, spi);
+}
+
+int xc_dom_vuart_init(xc_interface *xch, uint32_t type, uint32_t domid, uint32_t console_domid,
+                      xen_pfn_t gfn, evtchn_port_t *evtchn)
+{
+    struct xen_domctl d = { .u.vuart_op = {
+        .cmd = XEN_DOMCTL_VUART_OP_INIT, .type = type, .console_domid = (domid_t)console_domid,
+        .gfn = gfn,
+    } };
+    int rc = domctl(xch, &d, XEN_DOMCTL_vuart_op, domid);
+
+    if (!rc) {
+        *evtchn = d.u.vuart_op.evtchn;
+    }
+    return rc;
+}
+
+/* ---- no longer in Xen ------------------------------------------------------------------- */
+
+int xc_physdev_pci_access_modify(xc_interface *xch, uint32_t domid, int bus, int dev, int func,
+                                 int enable)
+{
+    errno = ENOSYS;
+    xc_debug(xch, "Xen does not offer PCI device %02x:%02x.%x to domain %u this way", bus, dev,
+             func, domid);
+    return -1;
 }

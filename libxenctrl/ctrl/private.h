@@ -116,6 +116,23 @@ static inline int domctl(xc_interface *xch, struct xen_domctl *d, uint32_t cmd, 
     return xc_domctl(xch, d);
 }
 
+/* MSR accesses that run on a CPU without interruption. Returns how many were done, or -1. */
+int platform_resource_op(xc_interface *xch, uint32_t cpu, xc_resource_entry_t *e, uint32_t nr);
+
+/* One domain: ESRCH if there is none of that number. */
+static inline int get_dominfo(xc_interface *xch, uint32_t domid, xc_dominfo_t *info)
+{
+    int n = xc_domain_getinfo(xch, domid, 1, info);
+
+    if (n == 1 && info->domid == domid) {
+        return 0;
+    }
+    if (n >= 0) {
+        errno = ESRCH;
+    }
+    return -1;
+}
+
 /* ---- files and bits --------------------------------------------------------------------- */
 
 /* All of it, or -1 with errno; 0 at the end of the file. */
@@ -136,6 +153,21 @@ int xc_ffs8(uint8_t x);
 int xc_ffs16(uint16_t x);
 int xc_ffs32(uint32_t x);
 int xc_ffs64(uint64_t x);
+
+/* ---- vm_event rings --------------------------------------------------------------------- */
+
+/* op: XEN_VM_EVENT_DISABLE or _RESUME. mode: XEN_DOMCTL_VM_EVENT_OP_*. */
+int xc_vm_event_control(xc_interface *xch, uint32_t domain_id, unsigned int op,
+                        unsigned int mode);
+
+/* Starts the events alone; *port receives the guest's side of their channel. */
+int vm_event_start(xc_interface *xch, uint32_t domid, unsigned int mode, uint32_t *port);
+
+/*
+ * Maps the ring in the guest frame that HVM parameter param (HVM_PARAM_*_RING_PFN) names, which the
+ * guest loses, and starts the events; munmap() it.
+ */
+void *xc_vm_event_enable(xc_interface *xch, uint32_t domain_id, int param, uint32_t *port);
 
 /* ---- PV page tables --------------------------------------------------------------------- */
 

@@ -75,34 +75,7 @@ int xc_psr_cmt_enabled(xc_interface *xch)
 {
     uint32_t enabled;
 
-    return cmt_host(xch, XEN_SYSCTL_PSR_CMT_enabled, 0, &enabled) ? -1 : enabled != 0;
-}
-
-/* One platform_op runs all accesses on the CPU without interruption; *op holds the answers. */
-static int resource_op(xc_interface *xch, uint32_t cpu, xenpf_resource_entry_t *entries,
-                       uint32_t nr)
-{
-    DECLARE_HYPERCALL_BOUNCE_BOTH(entries, nr * sizeof(*entries));
-    struct xen_platform_op p = {
-        .cmd = XENPF_resource_op, .interface_version = XENPF_INTERFACE_VERSION,
-    };
-    DECLARE_NAMED_HYPERCALL_BOUNCE(op, &p, sizeof(p), XC_HYPERCALL_BUFFER_BOUNCE_BOTH);
-    int rc = -1;
-
-    if (xc_hypercall_bounce_pre(xch, entries)) {
-        return -1;
-    }
-    p.u.resource_op.nr_entries = nr;
-    p.u.resource_op.cpu = cpu;
-    set_xen_guest_handle(p.u.resource_op.entries, entries);
-    if (xc_hypercall_bounce_pre(xch, op)) {
-        goto out;
-    }
-    rc = xencall1(xch->xcall, __HYPERVISOR_platform_op, HYPERCALL_BUFFER_AS_ARG(op));
-    xc_hypercall_bounce_post(xch, op);
- out:
-    xc_hypercall_bounce_post(xch, entries);
-    return rc;
+    return cmt_host(xch, XEN_SYSCTL_PSR_CMT_enabled, 0, &enabled) ? 0 : (int)enabled;
 }
 
 int xc_psr_cmt_get_data(xc_interface *xch, uint32_t rmid, uint32_t cpu, xc_psr_cmt_type type,
@@ -125,7 +98,7 @@ int xc_psr_cmt_get_data(xc_interface *xch, uint32_t rmid, uint32_t cpu, xc_psr_c
         return -1;
     }
     e[0].val = (uint64_t)rmid << 32 | event[type];
-    done = resource_op(xch, cpu, e, tsc ? 3 : 2);
+    done = platform_resource_op(xch, cpu, e, tsc ? 3 : 2);
     if (done < 0) {
         return -1;
     }
@@ -196,6 +169,10 @@ int xc_psr_get_hw_info(xc_interface *xch, uint32_t socket, xc_psr_feat_type type
 {
     struct xen_sysctl s = { .cmd = XEN_SYSCTL_psr_alloc };
 
+    if (type != XC_PSR_CAT_L3 && type != XC_PSR_CAT_L2 && type != XC_PSR_MBA) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
     s.u.psr_alloc.target = socket;
     s.u.psr_alloc.cmd = type == XC_PSR_CAT_L3 ? XEN_SYSCTL_PSR_get_l3_info
                       : type == XC_PSR_CAT_L2 ? XEN_SYSCTL_PSR_get_l2_info

@@ -13,18 +13,19 @@ int xc_sched_id(xc_interface *xch, int *sched_id)
     return 0;
 }
 
-/*
- * The three functions below differ in the member of the union only. What they put out is the
- * whole member, so a get may be given whatever its caller has.
- */
+/* The functions below differ in the member of the union only. */
 #define SCHED_DOMAIN(_name, _type, _id, _member)                                              \
     static int _name##_domain(xc_interface *xch, uint32_t domid, uint32_t cmd, _type *sdom)   \
     {                                                                                         \
         struct xen_domctl d = { .u.scheduler_op = {                                           \
-            .sched_id = _id, .cmd = cmd, .u._member = *sdom,                                  \
+            .sched_id = _id, .cmd = cmd,                                                      \
         } };                                                                                  \
-        int rc = domctl(xch, &d, XEN_DOMCTL_scheduler_op, domid);                             \
+        int rc;                                                                               \
                                                                                               \
+        if (cmd == XEN_DOMCTL_SCHEDOP_putinfo) {                                              \
+            d.u.scheduler_op.u._member = *sdom;                                               \
+        }                                                                                     \
+        rc = domctl(xch, &d, XEN_DOMCTL_scheduler_op, domid);                                 \
         if (!rc && cmd == XEN_DOMCTL_SCHEDOP_getinfo) {                                       \
             *sdom = d.u.scheduler_op.u._member;                                               \
         }                                                                                     \
@@ -43,10 +44,14 @@ int xc_sched_id(xc_interface *xch, int *sched_id)
     static int _name##_params(xc_interface *xch, uint32_t pool, uint32_t cmd, _type *p)       \
     {                                                                                         \
         struct xen_sysctl s = { .cmd = XEN_SYSCTL_scheduler_op, .u.scheduler_op = {           \
-            .cpupool_id = pool, .sched_id = _id, .cmd = cmd, .u._member = *p,                 \
+            .cpupool_id = pool, .sched_id = _id, .cmd = cmd,                                  \
         } };                                                                                  \
-        int rc = do_sysctl(xch, &s);                                                          \
+        int rc;                                                                               \
                                                                                               \
+        if (cmd == XEN_SYSCTL_SCHEDOP_putinfo) {                                              \
+            s.u.scheduler_op.u._member = *p;                                                  \
+        }                                                                                     \
+        rc = do_sysctl(xch, &s);                                                              \
         if (!rc) {                                                                            \
             *p = s.u.scheduler_op.u._member;                                                  \
         }                                                                                     \
@@ -70,7 +75,8 @@ SCHED_PARAMS(credit2, struct xen_sysctl_credit2_schedule, XEN_SCHEDULER_CREDIT2,
 static int rtds_vcpus(xc_interface *xch, uint32_t domid, uint32_t cmd,
                       struct xen_domctl_schedparam_vcpu *vcpus, uint32_t num)
 {
-    DECLARE_HYPERCALL_BOUNCE_BOTH(vcpus, num * sizeof(*vcpus));
+    DECLARE_HYPERCALL_BOUNCE(vcpus, num * sizeof(*vcpus), cmd == XEN_DOMCTL_SCHEDOP_putvcpuinfo
+                             ? XC_HYPERCALL_BUFFER_BOUNCE_IN : XC_HYPERCALL_BUFFER_BOUNCE_BOTH);
     struct xen_domctl d = { .u.scheduler_op = {
         .sched_id = XEN_SCHEDULER_RTDS, .cmd = cmd,
     } };
@@ -109,7 +115,8 @@ int xc_sched_rtds_vcpu_get(xc_interface *xch, uint32_t domid,
 static int arinc653(xc_interface *xch, uint32_t pool, uint32_t cmd,
                     struct xen_sysctl_arinc653_schedule *schedule)
 {
-    DECLARE_HYPERCALL_BOUNCE_BOTH(schedule, sizeof(*schedule));
+    DECLARE_HYPERCALL_BOUNCE(schedule, sizeof(*schedule), cmd == XEN_SYSCTL_SCHEDOP_putinfo
+                             ? XC_HYPERCALL_BUFFER_BOUNCE_IN : XC_HYPERCALL_BUFFER_BOUNCE_OUT);
     struct xen_sysctl s = { .cmd = XEN_SYSCTL_scheduler_op, .u.scheduler_op = {
         .cpupool_id = pool, .sched_id = XEN_SCHEDULER_ARINC653, .cmd = cmd,
     } };

@@ -136,3 +136,24 @@ int xc_domain_node_getaffinity(xc_interface *xch, uint32_t domid, xc_nodemap_t n
     return node_affinity(xch, XEN_DOMCTL_getnodeaffinity, domid, nodemap,
                          XC_HYPERCALL_BUFFER_BOUNCE_OUT);
 }
+
+int xc_vcpu_get_extstate(xc_interface *xch, uint32_t domid, uint32_t vcpu,
+                         xc_vcpu_extstate_t *extstate)
+{
+    void *area = extstate->buffer;
+    DECLARE_HYPERCALL_BOUNCE_OUT(area, extstate->size);
+    struct xen_domctl d = { .u.vcpuextstate = {
+        .vcpu = vcpu, .xfeature_mask = extstate->xfeature_mask, .size = extstate->size,
+    } };
+    int rc;
+
+    if (xc_hypercall_bounce_pre(xch, area)) {
+        return -1;
+    }
+    set_xen_guest_handle(d.u.vcpuextstate.buffer, area);
+    rc = domctl(xch, &d, XEN_DOMCTL_getvcpuextstate, domid);
+    xc_hypercall_bounce_post(xch, area);
+    extstate->size = d.u.vcpuextstate.size;
+    extstate->xfeature_mask = d.u.vcpuextstate.xfeature_mask;
+    return rc;
+}

@@ -7,6 +7,8 @@
 /* A host that claims more than this is not believed. */
 #define MAX_ENTRIES 4096
 
+#define MSR_ARCH_CAPABILITIES 0x10a
+
 const struct policy_word policy_words[POLICY_FEATURE_WORDS] = {
     [0]  = { 1, XEN_CPUID_NO_SUBLEAF, REG_D },
     [1]  = { 1, XEN_CPUID_NO_SUBLEAF, REG_C },
@@ -22,6 +24,11 @@ const struct policy_word policy_words[POLICY_FEATURE_WORDS] = {
     [11] = { 0x80000021, XEN_CPUID_NO_SUBLEAF, REG_A },
     [12] = { 7, 1, REG_B },
     [13] = { 7, 2, REG_D },
+    [14] = { 7, 1, REG_C },
+    [15] = { 7, 1, REG_D },
+    [16] = { .reg = REG_A, .msr = MSR_ARCH_CAPABILITIES },
+    [17] = { .reg = REG_D, .msr = MSR_ARCH_CAPABILITIES },
+    [18] = { 0x80000021, XEN_CPUID_NO_SUBLEAF, REG_C },
 };
 
 /* ---- lists ------------------------------------------------------------------------------ */
@@ -70,6 +77,21 @@ uint32_t *policy_reg(xen_cpuid_leaf_t *leaf, enum policy_reg reg)
         break;
     }
     return &leaf->d;
+}
+
+void policy_set_word(xc_cpu_policy_t *p, unsigned int word, uint32_t value)
+{
+    const struct policy_word *w = &policy_words[word];
+    xen_cpuid_leaf_t *l = w->msr ? NULL : policy_leaf(p, w->leaf, w->subleaf);
+    xen_msr_entry_t *m = w->msr ? policy_msr(p, w->msr) : NULL;
+
+    if (l) {
+        *policy_reg(l, w->reg) = value;
+    } else if (m && w->reg == REG_D) {
+        m->val = (uint64_t)value << 32 | (uint32_t)m->val;
+    } else if (m) {
+        m->val = (m->val >> 32) << 32 | value;
+    }
 }
 
 /* Makes room for nr more. */
@@ -183,7 +205,7 @@ static int get_domain(xc_interface *xch, uint32_t domid, xen_cpuid_leaf_t *leave
 int xc_cpu_policy_get_size(xc_interface *xch, uint32_t *nr_leaves, uint32_t *nr_msrs)
 {
     *nr_leaves = *nr_msrs = 0;
-    return get_system(xch, XEN_SYSCTL_cpu_policy_host, NULL, nr_leaves, NULL, nr_msrs);
+    return get_system(xch, XEN_SYSCTL_cpu_policy_raw, NULL, nr_leaves, NULL, nr_msrs);
 }
 
 /* Empties the policy and makes room for the largest. */

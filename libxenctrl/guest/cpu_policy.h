@@ -19,15 +19,16 @@ struct xc_cpu_policy {
 };
 
 /* Words of Xen 4.17's featureset (xen/arch-x86/cpufeatureset.h). */
-#define POLICY_FEATURE_WORDS 14
+#define POLICY_FEATURE_WORDS 19
 
 enum policy_reg { REG_A, REG_B, REG_C, REG_D };
 
-/* Where a word of the featureset is. */
+/* Where a word of the featureset is: in a leaf, or (msr not 0) the low or high half of an MSR. */
 struct policy_word {
     uint32_t leaf;
     uint32_t subleaf;
     enum policy_reg reg;
+    uint32_t msr;
 };
 
 extern const struct policy_word policy_words[POLICY_FEATURE_WORDS];
@@ -38,5 +39,8 @@ xen_msr_entry_t *policy_msr(const xc_cpu_policy_t *p, uint32_t index);
 
 /* The register of a leaf. */
 uint32_t *policy_reg(xen_cpuid_leaf_t *leaf, enum policy_reg reg);
+
+/* Sets a word of the featureset, if the policy has the leaf or MSR that it is in. */
+void policy_set_word(xc_cpu_policy_t *p, unsigned int word, uint32_t value);
 
 #endif

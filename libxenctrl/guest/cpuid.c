@@ -34,11 +34,7 @@ static void set_bits(xc_cpu_policy_t *p, uint32_t leaf, enum policy_reg reg, uin
 static void apply_featureset(xc_cpu_policy_t *p, const uint32_t *featureset, unsigned int nr)
 {
     for (unsigned int i = 0; i < POLICY_FEATURE_WORDS; i++) {
-        xen_cpuid_leaf_t *l = policy_leaf(p, policy_words[i].leaf, policy_words[i].subleaf);
-
-        if (l) {
-            *policy_reg(l, policy_words[i].reg) = i < nr ? featureset[i] : 0;
-        }
+        policy_set_word(p, i, i < nr ? featureset[i] : 0);
     }
 }
 
@@ -181,9 +177,8 @@ int xc_cpuid_apply_policy(xc_interface *xch, uint32_t domid, bool restore,
     xc_dominfo_t info;
     int rc = -1, saved;
 
-    if (xc_domain_getinfo(xch, domid, 1, &info) != 1 || info.domid != domid) {
-        errno = ESRCH;
-        xc_error(xch, "domain %u does not exist", domid);
+    if (get_dominfo(xch, domid, &info)) {
+        xc_perror(xch, "could not get domain %u's state", domid);
         goto out;
     }
     if (get_sources(xch, info.hvm, &s)) {

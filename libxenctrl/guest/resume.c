@@ -40,9 +40,8 @@ int xc_domain_resume(xc_interface *xch, uint32_t domid, int fast)
     struct xen_domctl d = { 0 };
     xc_dominfo_t info;
 
-    if (xc_domain_getinfo(xch, domid, 1, &info) != 1 || info.domid != domid) {
-        errno = ESRCH;
-        xc_error(xch, "domain %u does not exist", domid);
+    if (get_dominfo(xch, domid, &info)) {
+        xc_perror(xch, "could not get domain %u's state", domid);
         return -1;
     }
     if (!info.shutdown || info.shutdown_reason != SHUTDOWN_suspend) {
