@@ -11,6 +11,12 @@
 
 #include <libxl_utils.h>
 
+/* Whether the container starts a shim, and that the guest's kernel. */
+static bool shimmed(const libxl_domain_build_info *b)
+{
+    return libxl_defbool_val(b->u.pvh.pvshim);
+}
+
 /* ---- before the memory */
 
 static int set_affinity(struct lx_gc *gc, struct lx_create *cr)
@@ -213,8 +219,10 @@ static int add_acpi(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image 
 
     if (!libxl_defbool_val(b->acpi))
         return 0;
+    /* A PV kernel starts all vCPUs and then stops those that the store has offline; the shim can
+     * only start those that its MADT has enabled. */
     for (int i = 0; i < b->max_vcpus; i++)
-        if (libxl_bitmap_test(&b->avail_vcpus, i))
+        if (shimmed(b) || libxl_bitmap_test(&b->avail_vcpus, i))
             online[i / 8] |= (uint8_t)(1 << (i % 8));
     if (acpi_tables_build(&config, &tables)) {
         LX_LOGED(ERROR, cr->domid, "cannot make ACPI tables");
@@ -244,6 +252,41 @@ static int add_acpi(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image 
 
 /* ---- running the builder */
 
+/* The first to run. */
+static const char *first_what(const libxl_domain_build_info *b)
+{
+    return shimmed(b) ? "shim" : "kernel";
+}
+
+static const char *first_file(const libxl_domain_build_info *b)
+{
+    return shimmed(b) ? b->u.pvh.pvshim_path : b->kernel;
+}
+
+static const char *first_cmdline(struct lx_gc *gc, const libxl_domain_build_info *b)
+{
+    const char *extra = b->u.pvh.pvshim_extra;
+
+    if (!shimmed(b))
+        return b->cmdline;
+    return lx_sprintf(gc, "%s%s%s", b->u.pvh.pvshim_cmdline, extra ? " " : "", extra ? extra : "");
+}
+
+/* The shim takes the first module and its command line for the guest's kernel, and the second for
+ * the ramdisk. */
+static int load_files(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image *dom)
+{
+    const libxl_domain_build_info *b = &cr->config->b_info;
+
+    if (xc_dom_kernel_file(dom, first_file(b)))
+        return builder_failed(gc, cr, lx_sprintf(gc, "%s %s", first_what(b), first_file(b)));
+    if (shimmed(b) && xc_dom_module_file(dom, b->kernel, b->cmdline))
+        return builder_failed(gc, cr, lx_sprintf(gc, "kernel %s", b->kernel));
+    if (b->ramdisk && xc_dom_module_file(dom, b->ramdisk, NULL))
+        return builder_failed(gc, cr, lx_sprintf(gc, "ramdisk %s", b->ramdisk));
+    return 0;
+}
+
 static int load(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image *dom)
 {
     const libxl_domain_build_info *b = &cr->config->b_info;
@@ -252,10 +295,9 @@ static int load(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image *dom
 
     set_layout(b, dom);
     xc_clear_last_error(xch);
-    if (xc_dom_kernel_file(dom, b->kernel))
-        return builder_failed(gc, cr, lx_sprintf(gc, "kernel %s", b->kernel));
-    if (b->ramdisk && xc_dom_module_file(dom, b->ramdisk, NULL))
-        return builder_failed(gc, cr, lx_sprintf(gc, "ramdisk %s", b->ramdisk));
+    rc = load_files(gc, cr, dom);
+    if (rc)
+        return rc;
     dom->console_evtchn = cr->console_port;
     dom->xenstore_evtchn = cr->store_port;
     dom->console_domid = cr->console_domid;
@@ -263,7 +305,7 @@ static int load(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image *dom
     if (xc_dom_boot_xen_init(dom, xch, cr->domid))
         return builder_failed(gc, cr, "cannot begin building");
     if (xc_dom_parse_image(dom))
-        return builder_failed(gc, cr, lx_sprintf(gc, "kernel %s", b->kernel));
+        return builder_failed(gc, cr, lx_sprintf(gc, "%s %s", first_what(b), first_file(b)));
     if (xc_dom_mem_init(dom, (unsigned)(b->target_memkb / 1024)) || xc_dom_boot_mem_init(dom))
         return builder_failed(gc, cr, "cannot give the domain its memory");
     rc = add_acpi(gc, cr, dom);
@@ -312,7 +354,8 @@ static int set_params(struct lx_gc *gc, struct lx_create *cr)
 
 int lx_build(struct lx_gc *gc, struct lx_create *cr)
 {
-    struct xc_dom_image *dom = xc_dom_allocate(gc->ctx->xch, cr->config->b_info.cmdline, NULL);
+    struct xc_dom_image *dom = xc_dom_allocate(gc->ctx->xch,
+                                               first_cmdline(gc, &cr->config->b_info), NULL);
     int rc;
 
     if (!dom)

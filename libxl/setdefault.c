@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a configuration means where it says nothing, and whether it can be had at all. */
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 /* Xen's libxl: 2-level event channels' worth for a 32-bit guest, less port 0. */
 #define DEFAULT_EVENT_CHANNELS 1023
 #define DEFAULT_MEMKB (32 * 1024)
+#define DEFAULT_SHIM_CMDLINE "pv-shim console=xen,pv"
+#define DEBIAN_SHIM "/usr/lib/xen-4.17/boot/xen-shim"
 
 int lx_check_name(struct lx_gc *gc, const char *name)
 {
@@ -147,6 +150,28 @@ static int check_file(struct lx_gc *gc, const char *what, const char *path)
     return 0;
 }
 
+/* Our own folder, and where Debian's Xen has its shim. */
+static const char *default_shim(struct lx_gc *gc)
+{
+    const char *dir = getenv("KRYPTON_LIBEXECDIR");
+    char *own = lx_sprintf(gc, "%s/boot/xen-shim", dir ? dir : KR_PKGLIBEXECDIR);
+
+    return access(own, F_OK) && !access(DEBIAN_SHIM, F_OK) ? DEBIAN_SHIM : own;
+}
+
+/* A PV kernel in a PVH container; the command line's default is that of Xen's libxl. */
+static int shim_setdefault(struct lx_gc *gc, libxl_domain_build_info *b)
+{
+    libxl_defbool_setdefault(&b->u.pvh.pvshim, false);
+    if (!libxl_defbool_val(b->u.pvh.pvshim))
+        return 0;
+    if (!b->u.pvh.pvshim_path)
+        b->u.pvh.pvshim_path = lx_strdup(NULL, default_shim(gc));
+    if (!b->u.pvh.pvshim_cmdline)
+        b->u.pvh.pvshim_cmdline = lx_strdup(NULL, DEFAULT_SHIM_CMDLINE);
+    return check_file(gc, "shim", b->u.pvh.pvshim_path);
+}
+
 static int boot_setdefault(struct lx_gc *gc, libxl_domain_build_info *b)
 {
     int rc;
@@ -155,16 +180,13 @@ static int boot_setdefault(struct lx_gc *gc, libxl_domain_build_info *b)
         LX_LOG(ERROR, "bootloaders are not offered by this build; give a kernel");
         return ERROR_INVAL;
     }
-    libxl_defbool_setdefault(&b->u.pvh.pvshim, false);
-    if (libxl_defbool_val(b->u.pvh.pvshim)) {
-        LX_LOG(ERROR, "pvshim is not offered by this build");
-        return ERROR_INVAL;
-    }
     if (!b->kernel) {
         LX_LOG(ERROR, "a PVH guest needs a kernel");
         return ERROR_INVAL;
     }
-    rc = check_file(gc, "kernel", b->kernel);
+    rc = shim_setdefault(gc, b);
+    if (!rc)
+        rc = check_file(gc, "kernel", b->kernel);
     return rc ? rc : check_file(gc, "ramdisk", b->ramdisk);
 }
 

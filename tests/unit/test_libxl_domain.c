@@ -406,6 +406,10 @@ static void spoil(libxl_domain_config *c, int how)
     case 16: c->b_info.max_memkb = 512; c->b_info.target_memkb = 512; break;
     case 17: strcpy(c->c_info.name, "Domain-0"); break;
     case 18: libxl_defbool_set(&c->b_info.u.pvh.pvshim, true); break;
+    case 19:
+        libxl_defbool_set(&c->b_info.u.pvh.pvshim, true);
+        c->b_info.u.pvh.pvshim_path = strdup("/nonexisting");
+        break;
     }
 }
 
@@ -431,7 +435,8 @@ static const struct {
     { ERROR_INVAL, "kernel /dev/null: not a regular file" },
     { ERROR_INVAL, "512 KiB of memory" },
     { ERROR_INVAL, "exists already (domid 0)" },
-    { ERROR_INVAL, "pvshim" },
+    { ERROR_INVAL, "boot/xen-shim: No such file" },
+    { ERROR_INVAL, "shim /nonexisting: No such file" },
 };
 
 static void test_refusals(void **state)

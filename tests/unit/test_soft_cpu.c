@@ -517,6 +517,63 @@ static void test_rep_movs_stos(void **state)
     assert_int_equal(s.gpr[ENGINE_RCX], 0);
 }
 
+/* Downwards (DF set), from and to pages at any distance, also onto itself. */
+static void test_rep_movs_down(void **state)
+{
+    static const struct { uint64_t from, to; uint8_t opcode; unsigned size, nr; } cases[] = {
+        { 0x100123, 0x120456, 0xa4, 1, 9999 },
+        { 0x100120, 0x120453, 0xa5, 8, 1250 },           /* elements that cross pages */
+        { 0x100000, 0x500000, 0xa5, 8, 1024 },           /* the same slot of the TLB */
+        { 0x100000, 0x500000, 0xa4, 1, 8192 },
+        { 0x100100, 0x100300, 0xa4, 1, 9000 },           /* overlaps: as memmove */
+        { 0x100300, 0x1002f8, 0xa4, 1, 5000 },           /* overlaps: repeats the top */
+        { 0x100300, 0x1002f4, 0xa5, 8, 700 },
+    };
+    struct machine *m = *state;
+    struct engine_state s = state64(CODE_AT, 0);
+    uint8_t *model = malloc(RAM_SIZE);
+
+    assert_non_null(model);
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unsigned size = cases[i].size, nr = cases[i].nr;
+        uint64_t last = (uint64_t)(nr - 1) * size;
+
+        for (unsigned b = 0x100000; b < 0x600000; b++)
+            m->ram[b] = (uint8_t)(b * 7 + (b >> 8) * 31);
+        memcpy(model, m->ram, RAM_SIZE);
+        for (unsigned k = nr; k-- > 0;)
+            memmove(model + cases[i].to + k * size, model + cases[i].from + k * size, size);
+        /* std; rep movs; cld; vmcall */
+        CODE(m, CODE_AT, 0xfd, 0xf3, 0x48, cases[i].opcode, 0xfc, VMCALL);
+        s = state64(CODE_AT, 0);
+        s.gpr[ENGINE_RSI] = cases[i].from + last;
+        s.gpr[ENGINE_RDI] = cases[i].to + last;
+        s.gpr[ENGINE_RCX] = nr;
+        assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
+        assert_int_equal(s.gpr[ENGINE_RSI], cases[i].from - size);
+        assert_int_equal(s.gpr[ENGINE_RDI], cases[i].to - size);
+        assert_int_equal(s.gpr[ENGINE_RCX], 0);
+        assert_memory_equal(m->ram + 0x100000, model + 0x100000, 0x500000);
+    }
+    free(model);
+}
+
+/* What lies below is not there: the registers say how far it came. */
+static void test_rep_down_fault_restart(void **state)
+{
+    struct machine *m = *state;
+    struct engine_state s = state64(CODE_AT, 0);
+
+    put64(m, PT_AT + 0x52 * 8, 0);
+    CODE(m, CODE_AT, 0xfd, 0xf3, 0xaa, VMCALL);
+    s.gpr[ENGINE_RDI] = DATA_AT + 0x4010;
+    s.gpr[ENGINE_RCX] = 0x3000;
+    expect_vector(m, &s, 14);
+    assert_int_equal(s.cr2, DATA_AT + 0x2fff);
+    assert_int_equal(s.gpr[ENGINE_RDI], DATA_AT + 0x2fff);
+    assert_int_equal(s.gpr[ENGINE_RCX], 0x3000 - 0x1011);
+}
+
 static void test_rep_fault_restart(void **state)
 {
     struct machine *m = *state;
@@ -694,7 +751,7 @@ int main(void)
         T(test_irq_window),
         T(test_kick), T(test_self_modifying), T(test_outside_write), T(test_remap),
         T(test_page_crossing),
-        T(test_rep_movs_stos), T(test_rep_fault_restart), T(test_scas_cmps), T(test_io),
+        T(test_rep_movs_stos), T(test_rep_movs_down), T(test_rep_down_fault_restart), T(test_rep_fault_restart), T(test_scas_cmps), T(test_io),
         T(test_mmio),
         T(test_smp_atomics), T(test_smp_code_patching),
     };

@@ -96,11 +96,15 @@ static void str_one(struct soft_vcpu *v, const struct soft_op *op, struct str *s
     str_advance(v, op, s, 1);
 }
 
-/* How many elements from off on, upwards, stay within its page (and below `max`). */
-static uint64_t run_length(uint64_t off, unsigned size, uint64_t max)
+/* How many elements from off on, in the direction of step, stay within its page (at most `max`). */
+static uint64_t run_length(uint64_t off, const struct str *s, uint64_t max)
 {
-    uint64_t n = (SOFT_PAGE_SIZE - (off & (SOFT_PAGE_SIZE - 1))) / size;
+    uint64_t in_page = off & (SOFT_PAGE_SIZE - 1), n;
 
+    if (s->step > 0)
+        n = (SOFT_PAGE_SIZE - in_page) / s->size;
+    else
+        n = in_page + s->size > SOFT_PAGE_SIZE ? 0 : in_page / s->size + 1;
     return n < max ? n : max;
 }
 
@@ -114,45 +118,50 @@ static void fill(uint8_t *p, unsigned size, uint64_t x, uint64_t n)
         memcpy(p + i * size, &x, size);
 }
 
-/* MOVS with overlap upwards by less than the copy repeats a pattern: element by element, as the
- * CPU does. */
-static void move_up(uint8_t *d, const uint8_t *s, unsigned size, uint64_t n)
+/* MOVS onto what it has yet to read repeats a pattern: element by element, as the CPU does. d and s
+ * are the pieces' lowest addresses. */
+static void move(uint8_t *d, const uint8_t *s, unsigned size, uint64_t n, bool up)
 {
-    if (d <= s || d >= s + n * size) {
+    if (up ? d <= s || d >= s + n * size : d >= s || d + n * size <= s) {
         memmove(d, s, n * size);
         return;
     }
     for (uint64_t i = 0; i < n; i++) {
-        uint64_t x = 0;
-        memcpy(&x, s + i * size, size);
-        memcpy(d + i * size, &x, size);
+        uint64_t x = 0, at = (up ? i : n - 1 - i) * size;
+        memcpy(&x, s + at, size);
+        memcpy(d + at, &x, size);
     }
 }
 
-/* A piece in bulk; 0 elements: not possible here. Upwards only, MOVS and STOS. */
+/* A piece in bulk; 0 elements: not possible here. MOVS and STOS. */
 static uint64_t str_bulk(struct soft_vcpu *v, const struct soft_op *op, struct str *s)
 {
-    uint64_t n, dva, sva = 0;
+    uint64_t n, di = s->di, si = s->si, first = 0, dva, sva = 0;
     uint8_t *d, *src = NULL;
 
-    if (s->step < 0 || s->cx < 2)
+    if (s->cx < 2)
         return 0;
-    n = run_length(s->di, s->size, s->cx);
+    n = run_length(di, s, s->cx);
     if (op->d == MOVS)
-        n = run_length(s->si, s->size, n);
-    /* Offsets may differ from linear addresses by an odd base: then go by element. */
+        n = run_length(si, s, n);
     if (n < 2)
         return 0;
-    dva = soft_seg_linear(v, op, ENGINE_ES, s->di, (unsigned)(n * s->size), true);
-    if ((dva ^ s->di) & (SOFT_PAGE_SIZE - 1))
+    if (s->step < 0) {
+        first = (n - 1) * s->size;           /* of the piece, to be the first to fault */
+        di -= first;
+        si -= first;
+    }
+    /* Offsets may differ from linear addresses by an odd base: then go by element. */
+    dva = soft_seg_linear(v, op, ENGINE_ES, di, (unsigned)(n * s->size), true);
+    if ((dva ^ di) & (SOFT_PAGE_SIZE - 1))
         return 0;
     if (op->d == MOVS) {
-        sva = soft_seg_linear(v, op, s->sseg, s->si, (unsigned)(n * s->size), false);
-        if ((sva ^ s->si) & (SOFT_PAGE_SIZE - 1))
+        sva = soft_seg_linear(v, op, s->sseg, si, (unsigned)(n * s->size), false);
+        if ((sva ^ si) & (SOFT_PAGE_SIZE - 1))
             return 0;
         src = soft_rptr(v, sva, 1);
         if (!src) {
-            soft_probe(v, op, sva, 1, false);
+            soft_probe(v, op, sva + first, 1, false);
             src = soft_rptr(v, sva, 1);
         }
         if (!src)
@@ -160,16 +169,14 @@ static uint64_t str_bulk(struct soft_vcpu *v, const struct soft_op *op, struct s
     }
     d = soft_wptr(v, dva, 1);
     if (!d) {
-        soft_probe(v, op, dva, 1, true);
+        /* May push the source out of the TLB, but its memory stays where it is. */
+        soft_probe(v, op, dva + first, 1, true);
         d = soft_wptr(v, dva, 1);
-        /* the probe may have pushed the source out of the TLB */
-        if (op->d == MOVS)
-            src = soft_rptr(v, sva, 1);
     }
-    if (!d || (op->d == MOVS && !src))
+    if (!d)
         return 0;
     if (op->d == MOVS)
-        move_up(d, src, s->size, n);
+        move(d, src, s->size, n, s->step > 0);
     else
         fill(d, s->size, v->gpr[ENGINE_RAX] << (64 - 8 * s->size) >> (64 - 8 * s->size), n);
     return n;

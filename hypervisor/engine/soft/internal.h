@@ -66,6 +66,7 @@ bool soft_walk(struct soft_vcpu *v, uint64_t va, enum soft_tlb_kind kind, enum s
 bool soft_canonical(uint64_t va);
 
 /* ---- tlb.c */
+void soft_tlb_init(struct soft_vcpu *v);                   /* empties all of a zeroed one */
 void soft_tlb_flush(struct soft_vcpu *v, bool global);
 void soft_tlb_flush_page(struct soft_vcpu *v, uint64_t va);
 void soft_tlb_drop_gfn(struct soft_vcpu *v, uint64_t gfn, bool write_only, bool *was_writable);

@@ -190,7 +190,8 @@ bool soft_walk(struct soft_vcpu *v, uint64_t va, enum soft_tlb_kind kind, enum s
         return true;
     }
     do {
-        s = (struct sum){ .n = 0 };
+        s.n = 0;                             /* the rest is set as far as the walk goes */
+        s.wide = false;
         o = v->cr4 & CR4_PAE ? walk_wide(v, va, &s) : walk_32(v, va, &s);
         if (o == WALK_ABSENT)
             return false;

@@ -122,8 +122,7 @@ static struct engine_vcpu *vcpu_create(struct engine *en, unsigned id)
         return NULL;
     }
     pthread_mutex_init(&v->inval.lock, NULL);
-    v->itlb_local[0] = v->itlb_local[1] = true;
-    soft_tlb_flush(v, true);
+    soft_tlb_init(v);
     reset(v);
     __atomic_store_n(&e->vcpus[id], v, __ATOMIC_RELEASE);
     return (struct engine_vcpu *)v;

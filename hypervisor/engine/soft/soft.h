@@ -195,6 +195,16 @@ struct soft_tlbe {
 struct soft_itlbe { uint64_t tag, gpa; };      /* gpa bit 0: global */
 #define SOFT_ITLB_SIZE 512u
 
+/*
+ * Which slots of a TLB were filled since the last flush, so that the next one costs in proportion:
+ * a PV guest below a shim loads CR3 at each of its system calls.
+ */
+#define SOFT_FILLS_MAX 1024u
+struct soft_fills {
+    unsigned nr;                   /* more than SOFT_FILLS_MAX: lost count */
+    uint16_t slot[SOFT_FILLS_MAX];
+};
+
 /* Linear RIP -> block. key = rip ^ salt, so that changing the salt empties it (see block.c). */
 struct soft_jcache { uint64_t key; struct soft_block *blk; };
 #define SOFT_JC_SLOT_BITS 6        /* slots per page */
@@ -308,11 +318,7 @@ struct soft_vcpu {
 
     struct soft_tlbe tlbs[SOFT_NR_TLBS][SOFT_TLB_SIZE];
     struct soft_itlbe itlb[2][SOFT_ITLB_SIZE];     /* kernel, user */
-    bool itlb_local[2];            /* holds non-global entries */
-    /* Which entries were filled non-global since the last flush, to make the next one cheap. */
-#define SOFT_TLB_FILLS 256u
-    uint16_t tlb_filled[SOFT_NR_TLBS][SOFT_TLB_FILLS];
-    unsigned tlb_fills[SOFT_NR_TLBS];      /* more than SOFT_TLB_FILLS: lost count */
+    struct soft_fills tlb_fills[SOFT_NR_TLBS][2], itlb_fills[2][2];     /* [1]: global entries */
     /* Hashes of where pages larger than 4 KiB were used since the last full flush: [0] 2 MiB,
      * [1] 4 MiB, [2] 1 GiB. Our entries are 4 KiB pieces of them, so INVLPG there must flush
      * all. */

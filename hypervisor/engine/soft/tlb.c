@@ -26,33 +26,58 @@ static void clear_entry(struct soft_tlbe *t)
     t->rtag = t->wtag = SOFT_TLB_NONE;
 }
 
+static void flush_data(struct soft_vcpu *v, unsigned kind, struct soft_fills *f, bool global)
+{
+    bool all = f->nr > SOFT_FILLS_MAX;
+
+    for (unsigned i = 0; i < (all ? SOFT_TLB_SIZE : f->nr); i++) {
+        struct soft_tlbe *t = &v->tlbs[kind][all ? i : f->slot[i]];
+        if (global || !(t->gpa & 1))
+            clear_entry(t);
+    }
+    f->nr = 0;
+}
+
+static void flush_fetch(struct soft_vcpu *v, unsigned user, struct soft_fills *f, bool global)
+{
+    bool all = f->nr > SOFT_FILLS_MAX;
+
+    for (unsigned i = 0; i < (all ? SOFT_ITLB_SIZE : f->nr); i++) {
+        struct soft_itlbe *t = &v->itlb[user][all ? i : f->slot[i]];
+        if (global || !(t->gpa & 1))
+            t->tag = SOFT_TLB_NONE;
+    }
+    f->nr = 0;
+}
+
 void soft_tlb_flush(struct soft_vcpu *v, bool global)
 {
-    for (unsigned k = 0; k < SOFT_NR_TLBS; k++) {
-        if (global || v->tlb_fills[k] > SOFT_TLB_FILLS) {
-            for (unsigned i = 0; i < SOFT_TLB_SIZE; i++)
-                if (global || !(v->tlbs[k][i].gpa & 1))
-                    clear_entry(&v->tlbs[k][i]);
-        } else {
-            for (unsigned i = 0; i < v->tlb_fills[k]; i++) {
-                struct soft_tlbe *t = &v->tlbs[k][v->tlb_filled[k][i]];
-                if (!(t->gpa & 1))
-                    clear_entry(t);
-            }
-        }
-        v->tlb_fills[k] = 0;
-    }
-    for (unsigned u = 0; u < 2; u++) {
-        if (!global && !v->itlb_local[u])
-            continue;
-        for (unsigned i = 0; i < SOFT_ITLB_SIZE; i++)
-            if (global || !(v->itlb[u][i].gpa & 1))
-                v->itlb[u][i].tag = SOFT_TLB_NONE;
+    soft_jc_flush(v, global || v->itlb_fills[1][0].nr, global || v->itlb_fills[0][0].nr);
+    for (unsigned g = 0; g <= global; g++) {
+        for (unsigned k = 0; k < SOFT_NR_TLBS; k++)
+            flush_data(v, k, &v->tlb_fills[k][g], global);
+        for (unsigned u = 0; u < 2; u++)
+            flush_fetch(v, u, &v->itlb_fills[u][g], global);
     }
     if (global)
         memset(v->large, 0, sizeof(v->large));
-    soft_jc_flush(v, global || v->itlb_local[1], global || v->itlb_local[0]);
-    v->itlb_local[0] = v->itlb_local[1] = false;
+}
+
+void soft_tlb_init(struct soft_vcpu *v)
+{
+    for (unsigned k = 0; k < SOFT_NR_TLBS; k++)
+        v->tlb_fills[k][1].nr = SOFT_FILLS_MAX + 1;
+    for (unsigned u = 0; u < 2; u++)
+        v->itlb_fills[u][1].nr = SOFT_FILLS_MAX + 1;
+    soft_tlb_flush(v, true);
+}
+
+static void note_fill(struct soft_fills *f, size_t slot)
+{
+    if (f->nr < SOFT_FILLS_MAX)
+        f->slot[f->nr] = (uint16_t)slot;
+    if (f->nr <= SOFT_FILLS_MAX)
+        f->nr++;
 }
 
 static const uint8_t large_shift[3] = { 21, 22, 30 };
@@ -166,12 +191,7 @@ static uint64_t translate(struct soft_vcpu *v, const struct soft_op *op, enum so
                                                                      w.gpa) ? page : SOFT_TLB_NONE;
     t->gpa = (w.gpa & SOFT_PAGE_MASK) | w.global;
     t->addend = (uintptr_t)v->ram + (w.gpa & SOFT_PAGE_MASK) - page;
-    if (!w.global) {
-        if (v->tlb_fills[kind] < SOFT_TLB_FILLS)
-            v->tlb_filled[kind][v->tlb_fills[kind]] = (uint16_t)(t - v->tlbs[kind]);
-        if (v->tlb_fills[kind] <= SOFT_TLB_FILLS)
-            v->tlb_fills[kind]++;
-    }
+    note_fill(&v->tlb_fills[kind][w.global], (size_t)(t - v->tlbs[kind]));
     return w.gpa;
 }
 
@@ -193,8 +213,7 @@ uint64_t soft_fetch_gpa(struct soft_vcpu *v, uint64_t va)
     soft_verify_page(v, w.gpa >> SOFT_PAGE_SHIFT);
     t->tag = va & SOFT_PAGE_MASK;
     t->gpa = (w.gpa & SOFT_PAGE_MASK) | w.global;
-    if (!w.global)
-        v->itlb_local[user] = true;
+    note_fill(&v->itlb_fills[user][w.global], (size_t)(t - v->itlb[user]));
     return w.gpa;
 }
 
