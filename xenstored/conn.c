@@ -34,6 +34,8 @@ struct conn *conn_new(struct store *s, struct domain *dom, const struct conn_ops
     LIST_INIT(&c->watches);
     TAILQ_INSERT_TAIL(&s->conns, c, link);
     s->nr_conns++;
+    if (s->trace & TRACE_OBJ)
+        store_log(s, "new %s %u dom %u", ops->kind, c->id, dom->domid);
     return c;
 }
 
@@ -89,7 +91,8 @@ static int conn_queue(struct conn *c, const struct xsd_sockmsg *hdr, const void 
     m->deadline_ms = 0;
     if (event && !domain_privileged(c->dom) && c->s->event_timeout_ms && c->s->now_ms)
         m->deadline_ms = c->s->now_ms(c->s) + c->s->event_timeout_ms;
-    c->s->want_tick |= m->deadline_ms != 0;
+    if (m->deadline_ms)
+        store_wake_at(c->s, m->deadline_ms);
     memcpy(m->data, hdr, sizeof(*hdr));
     if (hdr->len)
         memcpy(m->data + sizeof(*hdr), data, hdr->len);
@@ -106,8 +109,9 @@ int conn_reply(struct request *rq, const void *data, size_t len)
     if (len > XENSTORE_PAYLOAD_MAX)
         return E2BIG;
     hdr.len = (uint32_t)len;
-    if (rq->s->trace)
-        kr_log(KR_INFO, "out %u type %u tx %u len %u", rq->c->id, hdr.type, hdr.tx_id, hdr.len);
+    if (rq->s->trace & TRACE_IO)
+        store_log(rq->s, "out %u dom %u type %u tx %u len %u", rq->c->id, rq->c->dom->domid, hdr.type,
+                  hdr.tx_id, hdr.len);
     if (conn_queue(rq->c, &hdr, data, rq->cause))
         conn_kill(rq->c); /* a client that got no reply would wait for ever */
     return 0;
@@ -199,11 +203,12 @@ static bool write_some(struct conn *c)
 }
 
 /* XSA-326: a client that does not take its replies has its next requests wait. */
-static bool conn_stalled(const struct conn *c)
+static bool conn_stalled(struct conn *c)
 {
     unsigned limit = quota_limit(c->s, c->dom, QUOTA_OUTSTANDING);
 
-    return c->out_bytes > CONN_OUT_MAX || (limit && c->dom->used[QUOTA_OUTSTANDING] >= limit);
+    c->rate_limited = wrl_blocked(c->s, c->dom);
+    return c->rate_limited || c->out_bytes > CONN_OUT_MAX || (limit && c->dom->used[QUOTA_OUTSTANDING] >= limit);
 }
 
 static void set_interest(struct conn *c)
@@ -303,6 +308,8 @@ static void conn_free(struct conn *c)
 {
     conn_reset(c);
     conn_close(c);
+    if (c->s->trace & TRACE_OBJ)
+        store_log(c->s, "end %u dom %u", c->id, c->dom->domid);
     TAILQ_REMOVE(&c->s->conns, c, link);
     c->s->nr_conns--;
     if (c->dom->conn == c)
@@ -352,11 +359,12 @@ void store_settle(struct store *s)
         s->kick(s);
 }
 
-static bool conn_tick(struct conn *c, uint64_t now)
+static void conn_tick(struct conn *c, uint64_t now)
 {
     struct outmsg *m, *next;
-    bool waiting = false;
 
+    if (c->rate_limited)
+        conn_wake(c);
     for (m = TAILQ_FIRST(&c->out); m; m = next) {
         next = TAILQ_NEXT(m, link);
         if (!m->deadline_ms)
@@ -364,20 +372,17 @@ static bool conn_tick(struct conn *c, uint64_t now)
         if (!m->sent && now >= m->deadline_ms)
             outmsg_free(c, m);
         else
-            waiting = true;
+            store_wake_at(c->s, m->deadline_ms > now ? m->deadline_ms : now + 1000);
     }
-    return waiting;
 }
 
-bool store_tick(struct store *s)
+void store_tick(struct store *s)
 {
     uint64_t now = s->now_ms ? s->now_ms(s) : 0;
-    bool waiting = false;
     struct conn *c;
 
+    s->wake_ms = 0;
     TAILQ_FOREACH(c, &s->conns, link)
         if (!domain_privileged(c->dom))
-            waiting |= conn_tick(c, now);
-    s->want_tick = waiting;
-    return waiting;
+            conn_tick(c, now);
 }

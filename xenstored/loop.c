@@ -15,8 +15,6 @@
 
 #include "common/log.h"
 
-#define TICK_USEC 1000000ull
-
 struct loop {
     sd_event *event;
     struct store *store;
@@ -24,7 +22,7 @@ struct loop {
     void *host_arg;
     sd_event_source *settle;    /* runs once after a store_settle() left something over */
     sd_event_source *tick;
-    bool ticking;
+    uint64_t ticking;           /* the time that tick is set to; 0: off */
     int spare_fd;               /* given up to turn a client away when there are no more */
 };
 
@@ -96,10 +94,15 @@ static const struct conn_ops client_ops = {
 
 static void arm_tick(struct loop *l)
 {
-    if (!l->store->want_tick || l->ticking)
+    uint64_t at = l->store->wake_ms;
+
+    if (at == l->ticking)
         return;
-    sd_event_source_set_time_relative(l->tick, TICK_USEC);
-    l->ticking = sd_event_source_set_enabled(l->tick, SD_EVENT_ONESHOT) >= 0;
+    /* The store's clock is the event loop's, in milliseconds. */
+    if (at)
+        sd_event_source_set_time(l->tick, at * 1000);
+    sd_event_source_set_enabled(l->tick, at ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    l->ticking = at;
 }
 
 static void settle(struct loop *l)
@@ -118,7 +121,7 @@ static int on_tick(sd_event_source *src, uint64_t usec, void *arg)
 {
     struct loop *l = arg;
 
-    l->ticking = false;
+    l->ticking = 0;
     store_tick(l->store);
     settle(l);
     return 0;
@@ -313,8 +316,7 @@ int loop_new(struct loop **out, struct store *s)
     if (err >= 0)
         err = sd_event_source_set_enabled(l->settle, SD_EVENT_OFF);
     if (err >= 0)
-        err = sd_event_add_time_relative(l->event, &l->tick, CLOCK_MONOTONIC, TICK_USEC, 0,
-                                         on_tick, l);
+        err = sd_event_add_time(l->event, &l->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, l);
     if (err >= 0)
         err = sd_event_source_set_enabled(l->tick, SD_EVENT_OFF);
     if (err < 0) {

@@ -43,6 +43,8 @@ static const struct option long_options[] = {
     { "path-max", required_argument, NULL, 'M' },
     { "quota", required_argument, NULL, 'Q' },
     { "timeout", required_argument, NULL, 'w' },
+    { "quota-soft", required_argument, NULL, 'q' },
+    { "keep-orphans", no_argument, NULL, 'K' },
     { "internal-db", optional_argument, NULL, 'I' },
     { "no-recovery", no_argument, NULL, 'R' },
     { "preserve-local", no_argument, NULL, 'L' },
@@ -72,6 +74,7 @@ static void usage(FILE *to)
                 quota_info[i].dflt);
     fputs("  -E, -S, -W, -t, -A, -M N  the same for nodes, node-size, watches, transactions,\n"
           "                            node-permissions, path-max\n"
+          "  -q, --quota-soft NAME=N   the same for the quota soft-NAME\n"
           "  -w, --timeout watch-event=SECONDS\n"
           "                            drop events that a guest leaves unread for so long\n"
           "  -H, --help    --version\n", to);
@@ -98,19 +101,20 @@ static bool parse_setting(const char *text, size_t *len, unsigned *out)
     return eq && parse_number(eq + 1, out);
 }
 
-static bool set_quota(struct store *s, const char *text)
+/* prefix: "soft-" for -q. */
+static bool set_quota(struct store *s, const char *prefix, const char *text)
 {
     char name[32];
     unsigned value;
     size_t len;
 
-    if (!parse_setting(text, &len, &value) || len >= sizeof(name))
+    if (!parse_setting(text, &len, &value))
         return false;
-    memcpy(name, text, len);
-    name[len] = 0;
+    if (snprintf(name, sizeof(name), "%s%.*s", prefix, (int)len, text) >= (int)sizeof(name))
+        return false;
     int q = quota_by_name(name);
     if (q >= 0)
-        s->quota[q] = value;
+        quota_set(s, NULL, (enum quota_id)q, value);
     return q >= 0;
 }
 
@@ -140,17 +144,18 @@ static int parse_options(int argc, char **argv, struct options *o, struct store 
     bool ok = true;
     int c;
 
-    while (ok && (c = getopt_long(argc, argv, "NF:T:VDPE:S:W:t:A:M:Q:w:I::RLH", long_options,
+    while (ok && (c = getopt_long(argc, argv, "NF:T:VDPE:S:W:t:A:M:Q:q:w:I::RLKH", long_options,
                                   NULL)) != -1) {
         switch (c) {
-        case 'N': case 'I': case 'R': case 'L':
+        case 'N': case 'I': case 'R': case 'L': case 'K':
             break; /* what they ask for is how this daemon is, or means nothing to it */
         case 'F': o->pid_file = optarg; break;
         case 'T': o->trace_file = optarg; break;
         case 'V': o->verbose = true; break;
         case 'D': o->no_host = true; break;
         case 'P': o->print_pid = true; break;
-        case 'Q': ok = set_quota(s, optarg); break;
+        case 'Q': ok = set_quota(s, "", optarg); break;
+        case 'q': ok = set_quota(s, "soft-", optarg); break;
         case 'w': ok = set_timeout(s, optarg); break;
         case 'H': usage(stdout); return 0;
         case OPT_VERSION: puts("xenstored " PACKAGE_VERSION " (protocol of Xen 4.17)"); return 0;
@@ -320,9 +325,12 @@ int main(int argc, char **argv)
     if (status >= 0)
         goto out;
     status = 1;
-    if (o.trace_file && !freopen(o.trace_file, "ae", stderr))
+    err = o.trace_file ? store_log_open(&s, o.trace_file) : 0;
+    if (err) {
+        kr_log(KR_ERR, "cannot open %s: %s", o.trace_file, strerror(err));
         goto out;
-    s.trace = o.verbose || o.trace_file;
+    }
+    s.trace = o.verbose || o.trace_file ? s.trace_switches : 0;
     if (open_host(&o, &s.host, &real))
         goto out;
     if (loop_new(&l, &s) < 0)

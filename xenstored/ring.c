@@ -17,8 +17,6 @@
 #include "common/log.h"
 #include "xenstored/store.h"
 
-#define RING_FEATURES (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR)
-
 struct ring {
     struct xenstore_domain_interface *page;
     bool granted;
@@ -208,7 +206,7 @@ int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remot
     /* A guest may have spoken before it was introduced: we begin where the page says. */
     r->req_cons = load(&r->page->req_cons);
     r->rsp_prod = load(&r->page->rsp_prod);
-    store_word(&r->page->server_features, RING_FEATURES);
+    store_word(&r->page->server_features, d->features);
     d->conn = c;
     ring_notify(c, r);
     conn_wake(c);

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -39,15 +40,20 @@ struct request;
 /* ---- Domains (domain.c) ---- */
 
 LIST_HEAD(domain_list, domain);
-#define DOMAIN_BUCKETS 256
+#define DOMID_COUNT (UINT16_MAX + 1)
 
 struct domain {
     LIST_ENTRY(domain) link;
     uint16_t domid;
     bool shutdown;              /* @releaseDomain has been fired for its stop */
-    bool memory_warned;
+    bool memory_warned, soft_warned;
     bool has_target;
     uint16_t target;
+    uint32_t features;          /* XENSTORE_SERVER_FEATURE_* that it is offered */
+    uint32_t quota_own;         /* bit per quota that is set for it alone, in quota[] */
+    unsigned quota[QUOTA_COUNT];
+    int64_t credit;             /* write rate (wrl.c) */
+    uint64_t credit_ms;
     uint64_t birth;             /* store generation when it was first met */
     uint8_t handle[16];
     unsigned used[QUOTA_COUNT]; /* of the quotas that count objects; nodes are in store.books */
@@ -64,6 +70,11 @@ int domain_introduce(struct store *s, uint16_t domid, uint64_t gfn, uint32_t por
 int domain_release(struct store *s, uint16_t domid);
 /* Some domain has died or shut down: finds out which. */
 void domain_check_all(struct store *s);
+/*
+ * A list made now that is as p, without the entries whose domain has died since p was made, though
+ * another may have its number. NULL for want of memory.
+ */
+struct perms *domain_perms_copy(struct store *s, const struct perms *p);
 void domain_free_all(struct store *s);
 struct viewer domain_viewer(const struct store *s, const struct domain *d);
 
@@ -85,16 +96,20 @@ static inline bool domain_privileged(const struct domain *d)
 
 /* The limit for d; 0 is none. */
 unsigned quota_limit(const struct store *s, const struct domain *d, enum quota_id q);
+/* d NULL: the one for all that have none of their own. */
+void quota_set(struct store *s, struct domain *d, enum quota_id q, unsigned value);
+/* What d uses of q now; 0 for quotas that limit single things. */
+int64_t quota_used(const struct store *s, const struct domain *d, enum quota_id q);
 /* Counts n more of q for d, or returns the quota's errno. */
-int quota_take(const struct store *s, struct domain *d, enum quota_id q, unsigned n);
+int quota_take(struct store *s, struct domain *d, enum quota_id q, unsigned n);
 void quota_give(struct domain *d, enum quota_id q, unsigned n);
 /* Would value be within q? */
 int quota_check(const struct store *s, const struct domain *d, enum quota_id q, uint64_t value);
 /* Nodes (count, bytes) that d is about to add, on top of its own and of a transaction's. */
-int quota_check_nodes(const struct store *s, struct domain *d, const struct tally *tx,
-                      unsigned nodes, size_t bytes);
+int quota_check_nodes(struct store *s, struct domain *d, const struct tally *tx, unsigned nodes,
+                      size_t bytes);
 /* Memory beyond nodes. */
-int memory_take(const struct store *s, struct domain *d, size_t bytes);
+int memory_take(struct store *s, struct domain *d, size_t bytes);
 void memory_give(struct domain *d, size_t bytes);
 
 /*
@@ -110,6 +125,19 @@ struct cause {
 /* NULL for requests that are not counted, and for want of memory. */
 struct cause *cause_new(struct store *s, struct domain *d);
 void cause_unref(struct store *s, struct cause *c);
+
+/* ---- Write rate (wrl.c) ---- */
+
+/*
+ * A guest that writes while others have transactions open makes those fail and begin again
+ * (XSA-206). So each such write costs it credit, which it earns by time; without credit its next
+ * requests wait. With nobody to harm there is no limit.
+ */
+void wrl_init(struct store *s);
+void wrl_new_domain(struct domain *d);
+/* d has written; own: a transaction of its own that has just been counted among the open ones. */
+void wrl_wrote(struct store *s, struct domain *d, bool own);
+bool wrl_blocked(struct store *s, struct domain *d);
 
 /* ---- Connections (conn.c) ---- */
 
@@ -144,7 +172,9 @@ struct conn {
     const struct conn_ops *ops;
     void *transport;
     unsigned id;                /* for the log */
-    bool ready, dead, muted;    /* muted: reading is paused until the peer takes its replies */
+    bool ready, dead;
+    bool muted;                 /* reading is paused until the peer takes its replies */
+    bool rate_limited;          /* ... or until its domain may write again */
     struct outmsg_queue out;
     size_t out_bytes;
     struct watch_list watches;
@@ -173,11 +203,15 @@ void conn_event(struct conn *c, const char *path, const char *token, struct caus
 
 /* ---- Watches (watch.c) ---- */
 
+/* Of watches that hear of everything below. */
+#define DEPTH_ANY UINT16_MAX
+
 struct watch {
     LIST_ENTRY(watch) conn_link, bucket_link;
     struct conn *conn;
     uint64_t hash;
-    size_t skip;        /* events' paths are shown without this many leading bytes */
+    uint16_t depth;     /* levels below the path that it hears of */
+    uint16_t skip;      /* events' paths are shown without this many leading bytes */
     const char *token;  /* behind the path */
     char path[];
 };
@@ -188,7 +222,7 @@ struct watch_index {
 };
 
 /* Adds a watch on the absolute or special path, and sends its first event after the reply. */
-int watch_add(struct conn *c, const char *path, size_t skip, const char *token,
+int watch_add(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth,
               struct watch **out);
 int watch_remove(struct conn *c, const char *path, const char *token);
 void watch_remove_all(struct conn *c);
@@ -199,6 +233,7 @@ struct change {
     const char *path;
     const struct perms *perms, *old_perms, *parent;
     bool exact; /* tell only those who watch this very path */
+    bool by_depth; /* of those above, only ones that asked for a depth: a special's "/domid" */
     struct cause *cause;
 };
 
@@ -270,8 +305,38 @@ struct request {
     char path[PATH_ABS_MAX + 1];
 };
 
+/* What Xen 4.22 added to the wire. */
+enum {
+    XS_GET_FEATURE = 23,
+    XS_SET_FEATURE = 24,
+    XS_GET_QUOTA = 25,
+    XS_SET_QUOTA = 26,
+};
+
+/* XS_WATCH takes a depth; permissions may name DOMID_ANY. */
+#define XENSTORE_SERVER_FEATURE_WATCHDEPTH 4
+#define XENSTORE_SERVER_FEATURE_DOMID_ANY  8
+#define STORE_FEATURES (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | \
+                        XENSTORE_SERVER_FEATURE_WATCHDEPTH | XENSTORE_SERVER_FEATURE_DOMID_ANY)
+
 void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *data);
+/* Splits the payload into NUL-terminated strings; returns how many, at most max, or -1. */
+int request_strings(const struct request *rq, const char **out, int max);
+/* Decimal, at most max. 0 or EINVAL. */
+int request_number(const char *text, uint64_t max, uint64_t *out);
+int request_ok(struct request *rq);
 int control_handle(struct request *rq);
+/* Domains and their features and quotas (request_domain.c). */
+int op_introduce(struct request *rq);
+int op_release(struct request *rq);
+int op_resume(struct request *rq);
+int op_set_target(struct request *rq);
+int op_get_domain_path(struct request *rq);
+int op_is_introduced(struct request *rq);
+int op_get_feature(struct request *rq);
+int op_set_feature(struct request *rq);
+int op_get_quota(struct request *rq);
+int op_set_quota(struct request *rq);
 
 /* ---- The whole ---- */
 
@@ -284,9 +349,14 @@ struct store {
     struct tally books;             /* nodes and their bytes by owner */
     uint64_t generation;
     unsigned quota[QUOTA_COUNT];
+    int64_t peak[QUOTA_COUNT];      /* the most that any guest has used */
+    int64_t wrl_reserve;            /* credit that is left over by those who did not need it */
+    bool wrl_limiting;
+    unsigned nr_txs;
     unsigned event_timeout_ms;      /* a guest's unread events are dropped after this; 0: never */
     struct perms *special[SPECIAL_COUNT];
-    struct domain_list domains[DOMAIN_BUCKETS];
+    struct domain **by_domid;       /* DOMID_COUNT of them; most are NULL, and never touched */
+    struct domain_list domains;
     struct domain *dom0;
     struct conn_queue conns, ready;
     unsigned next_conn_id, nr_conns;
@@ -294,21 +364,49 @@ struct store {
     struct conn **by_port;          /* rings' connections by local port */
     uint32_t nr_ports;
     bool settling;
-    bool want_tick;                 /* store_tick() has something to wait for */
-    bool trace;                     /* log every request and reply */
+    uint64_t wake_ms;               /* when store_tick() has something to do; 0: never */
+    unsigned trace;                 /* TRACE_*: what goes to the log file */
+    unsigned trace_switches;        /* and what would if it were on */
+    FILE *log;                      /* NULL: standard error */
     /* The event loop's: asks for a store_settle() soon; milliseconds of a monotonic clock. */
     void (*kick)(struct store *s);
     uint64_t (*now_ms)(struct store *s);
     void *loop;
 };
 
+/* What may be traced; the names are CONTROL log's, and Xen's. */
+#define TRACE_TABLE(X) \
+    X(OBJ, "obj") /* connections, watches, transactions come and go */ \
+    X(IO,  "io")  /* requests, replies, events */ \
+    X(WRL, "wrl") /* write rates */ \
+    X(ACC, "acc") /* quotas */ \
+    X(TDB, "tdb") /* nodes change */
+#define X(id, name) TRACE_BIT_##id,
+enum { TRACE_TABLE(X) TRACE_COUNT };
+#undef X
+#define X(id, name) TRACE_##id = 1 << TRACE_BIT_##id,
+enum { TRACE_TABLE(X) TRACE_ALL = (1 << TRACE_COUNT) - 1 };
+#undef X
+
+/* A line for the log file. Callers look at s->trace first. */
+void store_log(struct store *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Appends to path from now on; NULL: standard error again. 0 or errno. */
+int store_log_open(struct store *s, const char *path);
+
+/* store_tick() is wanted at this time at the latest. */
+static inline void store_wake_at(struct store *s, uint64_t ms)
+{
+    if (!s->wake_ms || ms < s->wake_ms)
+        s->wake_ms = ms;
+}
+
 /* 0 or errno. The host's table is copied. Makes the nodes that a fresh store has. */
 int store_init(struct store *s, const struct host *host);
 void store_free(struct store *s);
 /* Sends what waits, goes on with connections that were cut short, frees dead ones. */
 void store_settle(struct store *s);
-/* Drops guests' events that are too old; true if it must be called again within a second. */
-bool store_tick(struct store *s);
+/* Drops guests' events that are too old, goes on with guests that had to wait. */
+void store_tick(struct store *s);
 
 static inline uint64_t store_next_gen(struct store *s)
 {

@@ -37,6 +37,7 @@ int tx_start(struct conn *c, struct tx **out)
     TAILQ_INIT(&tx->records);
     tx->charged = sizeof(*tx);
     TAILQ_INSERT_TAIL(&c->txs, tx, link);
+    c->s->nr_txs++;
     *out = tx;
     return 0;
 }
@@ -60,6 +61,7 @@ void tx_free(struct conn *c, struct tx *tx)
         free(r);
     }
     TAILQ_REMOVE(&c->txs, tx, link);
+    c->s->nr_txs--;
     tree_drop(&tx->base);
     tree_drop(&tx->work);
     tally_free(&tx->tally);
@@ -158,8 +160,8 @@ static int replay(struct store *s, const struct tx *tx, struct tree *to, const s
         return have ? tree_remove(to, r->path, gen) : 0;
     if (!have)
         return tree_create(to, r->path, want->perms, node_value(want), want->value_len, gen);
-    bool perms = r->access & (TX_WROTE_PERMS | TX_CREATED) &&
-                 !perms_equal(want->perms, have->perms);
+    bool perms = r->access & TX_WROTE_PERMS ||
+                 (r->access & TX_CREATED && !perms_equal(want->perms, have->perms));
     if (r->access & (TX_WROTE_VALUE | TX_CREATED))
         err = tree_set_value(to, r->path, node_value(want), want->value_len, gen);
     if (!err && perms)
@@ -273,6 +275,8 @@ int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
         tree_drop(&fresh);
     } else {
         publish(s, &fresh, &tally, &old);
+        if (wrote(tx))
+            wrl_wrote(s, c->dom, true);
         fire_all(s, tx, &old, cause);
         tree_drop(&old);
     }

@@ -53,19 +53,42 @@ static int index_add(struct watch_index *ix, struct watch *w)
     return 0;
 }
 
+/* A path's hash is made of its parts' in turn, so that all its prefixes' cost no more than its own. */
+static uint64_t hash_step(uint64_t hash, const char *name, size_t len)
+{
+    return ((hash << 23 | hash >> 41) ^ hash_name(name, len, 1)) * 0x9e3779b97f4a7c15ull;
+}
+
+static uint64_t hash_path(const char *path)
+{
+    uint64_t hash = 0;
+
+    for (const char *p = path + (*path == '/'); *p;) {
+        size_t len = strcspn(p, "/");
+
+        hash = hash_step(hash, p, len);
+        p += len;
+        p += *p == '/';
+    }
+    return hash;
+}
+
 /* ---- Registration ---- */
 
 static struct watch *find(const struct conn *c, const char *path, const char *token)
 {
+    uint64_t hash = hash_path(path);
     struct watch *w;
 
-    LIST_FOREACH(w, &c->watches, conn_link)
-        if (!strcmp(w->path, path) && !strcmp(w->token, token))
+    if (!c->s->watches.bucket)
+        return NULL;
+    LIST_FOREACH(w, bucket(&c->s->watches, hash), bucket_link)
+        if (w->conn == c && w->hash == hash && !strcmp(w->path, path) && !strcmp(w->token, token))
             return w;
     return NULL;
 }
 
-int watch_add(struct conn *c, const char *path, size_t skip, const char *token,
+int watch_add(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth,
               struct watch **out)
 {
     size_t path_len = strlen(path), token_len = strlen(token);
@@ -84,9 +107,10 @@ int watch_add(struct conn *c, const char *path, size_t skip, const char *token,
     }
     memcpy(w->path, path, path_len + 1);
     w->token = memcpy(w->path + path_len + 1, token, token_len + 1);
-    w->skip = skip;
+    w->depth = depth;
+    w->skip = (uint16_t)skip;
     w->conn = c;
-    w->hash = hash_name(path, path_len, 0);
+    w->hash = hash_path(path);
     err = memory_take(c->s, c->dom, watch_bytes(w));
     if (!err) {
         err = index_add(&c->s->watches, w);
@@ -155,32 +179,59 @@ static bool permitted(const struct watch *w, const struct change *ch)
            readable(ch->parent, &v);
 }
 
-/* Fires the watches on the first len bytes of the change's path. */
-static void fire_at(struct store *s, const struct change *ch, size_t len)
+static bool deep_enough(const struct watch *w, const struct change *ch, unsigned below)
 {
-    uint64_t hash = hash_name(ch->path, len, 0);
+    if (path_is_special(ch->path) && !ch->by_depth)
+        return !w->depth || w->depth == DEPTH_ANY;
+    if (ch->by_depth && below && w->depth == DEPTH_ANY)
+        return false;
+    return w->depth >= below; /* DEPTH_ANY is more than any path has */
+}
+
+/* Fires the watches on the first len bytes of the change's path, `below` levels above its end. */
+static void fire_at(struct store *s, const struct change *ch, size_t len, uint64_t hash,
+                    unsigned below)
+{
     struct watch *w;
 
     LIST_FOREACH(w, bucket(&s->watches, hash), bucket_link)
         if (w->hash == hash && !strncmp(w->path, ch->path, len) && !w->path[len] &&
-            permitted(w, ch))
+            deep_enough(w, ch, below) && permitted(w, ch))
             watch_send(w, ch->path, ch->cause);
 }
 
+static unsigned levels(const char *path)
+{
+    unsigned n = 0;
+
+    for (const char *p = path; *p && p[1]; p++)
+        n += *p == '/';
+    return n;
+}
+
+/* From the top down, as each prefix's hash comes from the one before. */
 void watch_fire(struct store *s, const struct change *ch)
 {
-    size_t len = strlen(ch->path);
+    unsigned below = levels(ch->path);
+    uint64_t hash = 0;
 
     if (!s->watches.count)
         return;
-    fire_at(s, ch, len);
-    if (ch->exact || path_is_special(ch->path))
-        return;
-    while (len > 1) {
-        while (len > 1 && ch->path[len - 1] != '/')
-            len--;
-        len -= len > 1;
-        fire_at(s, ch, len);
+    if (*ch->path == '/') {
+        if (!ch->exact || !below)
+            fire_at(s, ch, 1, hash, below);
+    } else {
+        below++;
+    }
+    for (const char *p = ch->path + (*ch->path == '/'); *p;) {
+        size_t len = strcspn(p, "/");
+
+        hash = hash_step(hash, p, len);
+        p += len;
+        below--;
+        if (!ch->exact || !*p)
+            fire_at(s, ch, (size_t)(p - ch->path), hash, below);
+        p += *p == '/';
     }
 }
 
