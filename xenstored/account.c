@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 unsigned quota_limit(const struct store *s, const struct domain *d, enum quota_id q)
@@ -19,9 +20,14 @@ void quota_set(struct store *s, struct domain *d, enum quota_id q, unsigned valu
     if (d) {
         d->quota[q] = value;
         d->quota_own |= 1u << q;
+        JOURNAL(s, journal_domain_(s, d));
     } else {
         s->quota[q] = value;
+        JOURNAL(s, journal_quota_(s));
     }
+    if (s->trace & TRACE_ACC)
+        store_log(s, "quota %s of %s%u is %u", quota_info[q].name, d ? "domain " : "all, not ",
+                  d ? d->domid : 0, value);
 }
 
 static void peak(struct store *s, const struct domain *d, enum quota_id q, int64_t value)

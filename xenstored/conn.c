@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 /* Requests that one connection may have handled before the others get their turn. */
@@ -98,6 +99,8 @@ static int conn_queue(struct conn *c, const struct xsd_sockmsg *hdr, const void 
         memcpy(m->data + sizeof(*hdr), data, hdr->len);
     TAILQ_INSERT_TAIL(&c->out, m, link);
     c->out_bytes += len;
+    JOURNAL_CONN(c, journal_ring_(c, STATE_KR_RING_MSG, 0,
+                                  &(struct iovec){ m->data, m->len }, 1));
     conn_wake(c);
     return 0;
 }
@@ -115,6 +118,14 @@ int conn_reply(struct request *rq, const void *data, size_t len)
     if (conn_queue(rq->c, &hdr, data, rq->cause))
         conn_kill(rq->c); /* a client that got no reply would wait for ever */
     return 0;
+}
+
+void conn_unqueue_last(struct conn *c)
+{
+    struct outmsg *m = TAILQ_LAST(&c->out, outmsg_queue);
+
+    if (m && !m->sent)
+        outmsg_free(c, m);
 }
 
 void conn_error(struct request *rq, int err)
@@ -226,37 +237,48 @@ static void conn_output(struct conn *c)
 /* ---- Input ---- */
 
 /* The first whole message in c->in, or 0, or -1 for one that breaks the protocol. */
-static int next_message(const struct conn *c, size_t at, struct xsd_sockmsg *hdr)
+static int next_message(const struct conn *c, struct xsd_sockmsg *hdr)
 {
-    if (c->in_have - at < sizeof(*hdr))
+    if (c->in_have < sizeof(*hdr))
         return 0;
-    memcpy(hdr, c->in + at, sizeof(*hdr));
+    memcpy(hdr, c->in + c->in_at, sizeof(*hdr));
     if (hdr->len > XENSTORE_PAYLOAD_MAX)
         return -1;
-    return c->in_have - at - sizeof(*hdr) >= hdr->len;
+    return c->in_have - sizeof(*hdr) >= hdr->len;
 }
 
 /* Handles what is buffered, at most *budget messages. */
 static void handle_buffered(struct conn *c, int *budget)
 {
     struct xsd_sockmsg hdr;
-    size_t at = 0;
     int got = 0;
 
-    while (*budget && !c->dead && !conn_stalled(c) && (got = next_message(c, at, &hdr)) > 0) {
-        const char *data = c->in + at + sizeof(hdr);
-        size_t have = c->in_have;
+    while (*budget && !c->dead && !conn_stalled(c) && (got = next_message(c, &hdr)) > 0) {
+        const char *data = c->in + c->in_at + sizeof(hdr);
+        size_t used = sizeof(hdr) + hdr.len;
 
-        at += sizeof(hdr) + hdr.len;
+        c->in_at += used;
+        c->in_have -= used;
         --*budget;
+        JOURNAL_CONN(c, journal_ring_(c, STATE_KR_RING_USED, (uint32_t)used, NULL, 0));
         request_handle(c, &hdr, data);
-        if (c->in_have != have)
-            return; /* reset by its own request */
+        JOURNAL(c->s, journal_commit_(c->s));
     }
-    memmove(c->in, c->in + at, c->in_have - at);
-    c->in_have -= at;
     if (got < 0)
         c->ops->fail(c, XENSTORE_ERROR_PROTO);
+}
+
+/* Where more input can go. */
+static size_t input_room(struct conn *c)
+{
+    if (!c->in_have)
+        c->in_at = 0;
+    /* Room for a whole message behind what is there means that nothing need be moved. */
+    if (sizeof(c->in) - c->in_at < sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX) {
+        memmove(c->in, c->in + c->in_at, c->in_have);
+        c->in_at = 0;
+    }
+    return sizeof(c->in) - c->in_at - c->in_have;
 }
 
 /*
@@ -271,10 +293,10 @@ static bool input_some(struct conn *c)
         handle_buffered(c, &budget);
         if (!budget)
             return true;
-        size_t room = sizeof(c->in) - c->in_have;
+        size_t room = input_room(c);
         if (c->dead || !room || conn_stalled(c))
             return false;
-        ssize_t n = c->ops->read(c, c->in + c->in_have, room);
+        ssize_t n = c->ops->read(c, c->in + c->in_at + c->in_have, room);
         if (n < 0)
             conn_kill(c);
         if (n <= 0)
@@ -286,14 +308,19 @@ static bool input_some(struct conn *c)
 
 /* ---- Ends ---- */
 
+void conn_drop_buffers(struct conn *c)
+{
+    while (!TAILQ_EMPTY(&c->out))
+        outmsg_free(c, TAILQ_FIRST(&c->out));
+    c->in_at = c->in_have = 0;
+}
+
 void conn_reset(struct conn *c)
 {
     watch_remove_all(c);
     while (!TAILQ_EMPTY(&c->txs))
         tx_free(c, TAILQ_FIRST(&c->txs));
-    while (!TAILQ_EMPTY(&c->out))
-        outmsg_free(c, TAILQ_FIRST(&c->out));
-    c->in_have = 0;
+    conn_drop_buffers(c);
     c->next_tx = 1;
 }
 
@@ -323,6 +350,8 @@ static void serve(struct conn *c)
 {
     bool more, stalled;
 
+    if (c->ops->begin && !c->dead)
+        c->ops->begin(c);
     conn_output(c);
     more = input_some(c);
     stalled = conn_stalled(c);
@@ -355,6 +384,8 @@ void store_settle(struct store *s)
         }
         s->settling = false;
     }
+    JOURNAL(s, journal_commit_(s));
+    journal_settle(s);
     if (!TAILQ_EMPTY(&s->ready) && s->kick)
         s->kick(s);
 }
@@ -362,6 +393,7 @@ void store_settle(struct store *s)
 static void conn_tick(struct conn *c, uint64_t now)
 {
     struct outmsg *m, *next;
+    bool dropped = false;
 
     if (c->rate_limited)
         conn_wake(c);
@@ -369,11 +401,15 @@ static void conn_tick(struct conn *c, uint64_t now)
         next = TAILQ_NEXT(m, link);
         if (!m->deadline_ms)
             continue;
-        if (!m->sent && now >= m->deadline_ms)
+        if (!m->sent && now >= m->deadline_ms) {
             outmsg_free(c, m);
-        else
+            dropped = true;
+        } else {
             store_wake_at(c->s, m->deadline_ms > now ? m->deadline_ms : now + 1000);
+        }
     }
+    if (dropped)
+        JOURNAL_CONN(c, journal_conn_(c, false));
 }
 
 void store_tick(struct store *s)
@@ -385,4 +421,91 @@ void store_tick(struct store *s)
     TAILQ_FOREACH(c, &s->conns, link)
         if (!domain_privileged(c->dom))
             conn_tick(c, now);
+    JOURNAL(s, journal_commit_(s));
+}
+
+/* ---- From a state ---- */
+
+int conn_load_input(struct conn *c, const void *data, size_t len)
+{
+    if (len > input_room(c))
+        return EINVAL;
+    memcpy(c->in + c->in_at + c->in_have, data, len);
+    c->in_have += len;
+    return 0;
+}
+
+int conn_load_used(struct conn *c, size_t len)
+{
+    if (len > c->in_have)
+        return EINVAL;
+    c->in_at += len;
+    c->in_have -= len;
+    return 0;
+}
+
+/* One message, or the end of one. A reply is its request's last part that is outstanding. */
+static int load_message(struct conn *c, const void *data, size_t len, bool event)
+{
+    struct outmsg *m = malloc(sizeof(*m) + len);
+
+    if (!m)
+        return ENOMEM;
+    *m = (struct outmsg){ .len = (uint32_t)len };
+    memcpy(m->data, data, len);
+    if (!event)
+        m->cause = cause_new(c->s, c->dom);
+    if (event && !domain_privileged(c->dom) && c->s->event_timeout_ms && c->s->now_ms) {
+        m->deadline_ms = c->s->now_ms(c->s) + c->s->event_timeout_ms;
+        store_wake_at(c->s, m->deadline_ms);
+    }
+    TAILQ_INSERT_TAIL(&c->out, m, link);
+    c->out_bytes += len;
+    c->dom->memory += (int64_t)(sizeof(*m) + len);
+    return 0;
+}
+
+int conn_load_output(struct conn *c, const void *data, size_t len, size_t partial)
+{
+    const char *p = data;
+    int err = 0;
+
+    if (partial > len)
+        return EINVAL;
+    if (partial)
+        err = load_message(c, p, partial, false);
+    p += partial;
+    len -= partial;
+    while (len && !err) {
+        struct xsd_sockmsg hdr;
+
+        if (len < sizeof(hdr))
+            return EINVAL;
+        memcpy(&hdr, p, sizeof(hdr));
+        if (hdr.len > XENSTORE_PAYLOAD_MAX || sizeof(hdr) + hdr.len > len)
+            return EINVAL;
+        err = load_message(c, p, sizeof(hdr) + hdr.len, hdr.type == XS_WATCH_EVENT);
+        p += sizeof(hdr) + hdr.len;
+        len -= sizeof(hdr) + hdr.len;
+    }
+    return err;
+}
+
+int conn_load_sent(struct conn *c, size_t len)
+{
+    const struct outmsg *first = TAILQ_FIRST(&c->out);
+
+    if (len > c->out_bytes - (first ? first->sent : 0))
+        return EINVAL;
+    sent_bytes(c, len);
+    return 0;
+}
+
+void conn_unload(struct conn *c)
+{
+    if (c->dom->conn == c)
+        c->dom->conn = NULL;
+    conn_reset(c);
+    conn_close(c);
+    conn_kill(c);
 }

@@ -16,6 +16,7 @@ struct control {
     struct request *rq;
     const char *arg[ARGS_MAX];
     int nargs;
+    bool later;     /* no reply now */
     char out[XENSTORE_PAYLOAD_MAX];
     size_t used;
 };
@@ -287,8 +288,13 @@ static int cmd_quota_soft(struct control *c)
 
 static int cmd_live_update(struct control *c)
 {
-    say(c, "live update is not supported by this daemon yet");
-    return 0;
+    const char *answer = NULL;
+    int err = update_control(c->rq, c->arg, c->nargs, &answer);
+
+    if (!err && answer)
+        say(c, "%s", answer);
+    c->later = !err && !answer;
+    return err;
 }
 
 static int cmd_help(struct control *c);
@@ -299,7 +305,7 @@ static const struct command {
 } commands[] = {
     { "check", "", cmd_check },
     { "help", "", cmd_help },
-    { "live-update", "[-c CMDLINE] [-F] [-t TIMEOUT] FILE", cmd_live_update },
+    { "live-update", "[-c CMDLINE] [-F] [-t TIMEOUT] [-v VERSION] FILE", cmd_live_update },
     { "log", "[on|off|+SWITCH|-SWITCH]", cmd_log },
     { "logfile", "FILE", cmd_logfile },
     { "memreport", "[FILE]", cmd_memreport },
@@ -330,7 +336,7 @@ int control_handle(struct request *rq)
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (!strcmp(name, commands[i].name)) {
             int err = commands[i].fn(&c);
-            return err ? err : conn_reply(rq, c.out, c.used + 1);
+            return err || c.later ? err : conn_reply(rq, c.out, c.used + 1);
         }
     return EINVAL;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 struct domain *domain_find(const struct store *s, uint16_t domid)
@@ -13,7 +14,7 @@ struct domain *domain_find(const struct store *s, uint16_t domid)
     return s->by_domid[domid];
 }
 
-static struct domain *domain_new(struct store *s, uint16_t domid, const struct host_domain *info)
+static struct domain *domain_new(struct store *s, uint16_t domid, const uint8_t *handle)
 {
     struct domain *d = calloc(1, sizeof(*d));
 
@@ -21,12 +22,27 @@ static struct domain *domain_new(struct store *s, uint16_t domid, const struct h
         return NULL;
     d->domid = domid;
     d->features = STORE_FEATURES;
-    d->birth = store_next_gen(s);
-    memcpy(d->handle, info->handle, sizeof(d->handle));
+    d->birth = s->last_birth = store_next_gen(s);
+    memcpy(d->handle, handle, sizeof(d->handle));
     wrl_new_domain(d);
     s->by_domid[domid] = d;
     LIST_INSERT_HEAD(&s->domains, d, link);
+    JOURNAL(s, journal_domain_(s, d));
     return d;
+}
+
+struct domain *domain_load(struct store *s, uint16_t domid, const uint8_t *handle)
+{
+    return domain_new(s, domid, handle);
+}
+
+void domain_unload(struct store *s, struct domain *d)
+{
+    LIST_REMOVE(d, link);
+    s->by_domid[d->domid] = NULL;
+    d->gone = true;
+    if (!d->nr_conns)
+        free(d);
 }
 
 struct domain *domain_meet(struct store *s, uint16_t domid)
@@ -38,10 +54,10 @@ struct domain *domain_meet(struct store *s, uint16_t domid)
         return d;
     if (domid && (s->host.ops->domain_info(s->host.priv, domid, &info) || info.dying))
         return NULL;
-    return domain_new(s, domid, &info);
+    return domain_new(s, domid, info.handle);
 }
 
-static bool expired(const struct store *s, const struct perm *e, uint64_t gen)
+bool domain_entry_expired(const struct store *s, const struct perm *e, uint64_t gen)
 {
     const struct domain *d = s->by_domid[e->domid];
 
@@ -58,7 +74,7 @@ struct perms *domain_perms_copy(struct store *s, const struct perms *p)
         return NULL;
     copy->count = 1;
     for (unsigned i = 1; i < p->count; i++)
-        if (!expired(s, &p->entry[i], p->gen))
+        if (!domain_entry_expired(s, &p->entry[i], p->gen))
             copy->entry[copy->count++] = p->entry[i];
     return copy;
 }
@@ -130,8 +146,10 @@ static int remove_node(struct store *s, const char *path)
 
     tree_share(&old, &s->tree);
     err = tree_remove(&s->tree, path, store_next_gen(s));
-    if (!err)
+    if (!err) {
+        store_removed(s, path);
         watch_fire_removed(s, &old, path, NULL);
+    }
     tree_drop(&old);
     return err;
 }
@@ -161,6 +179,7 @@ static void disconnect(struct domain *d)
 
     if (!c)
         return;
+    JOURNAL_CONN(c, journal_conn_gone_(c));
     d->conn = NULL;
     conn_reset(c);
     conn_close(c);
@@ -174,6 +193,7 @@ static void domain_die(struct store *s, struct domain *d)
     disconnect(d);
     LIST_REMOVE(d, link);
     s->by_domid[d->domid] = NULL;
+    JOURNAL(s, journal_domain_gone_(s, d->domid));
     snprintf(home, sizeof(home), "/local/domain/%u", d->domid);
     remove_owned(s, d->domid, home);
     remove_owned(s, d->domid, "/");
@@ -197,6 +217,7 @@ static bool domain_changed(struct store *s, struct domain *d, const struct host_
     }
     if (info->shutdown && !d->shutdown) {
         d->shutdown = true;
+        JOURNAL(s, journal_domain_(s, d));
         fire_special_domain(s, SPECIAL_RELEASE, d->domid);
         return true;
     }
@@ -225,6 +246,7 @@ void domain_check_all(struct store *s)
     }
     if (fire)
         fire_special(s, SPECIAL_RELEASE);
+    JOURNAL(s, journal_commit_(s));
 }
 
 void domain_free_all(struct store *s)

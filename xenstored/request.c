@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 /* ---- Taking requests apart ---- */
@@ -341,6 +342,7 @@ static void changed(struct request *rq, const struct perms *old_perms)
 {
     if (rq->tx)
         return;
+    store_changed(rq->s, rq->path);
     wrl_wrote(rq->s, rq->c->dom, false);
     watch_fire_node(rq->s, rq->path, old_perms, rq->cause);
 }
@@ -433,6 +435,7 @@ static int op_rm(struct request *rq)
     if (!err) {
         request_ok(rq);
         if (!rq->tx) {
+            store_removed(rq->s, rq->path);
             wrl_wrote(rq->s, rq->c->dom, false);
             watch_fire_removed(rq->s, &old, rq->path, rq->cause);
         }
@@ -453,6 +456,7 @@ static int set_special_perms(struct request *rq, struct perms *p)
         return EACCES;
     perms_unref(rq->s->special[i]);
     rq->s->special[i] = perms_ref(p);
+    JOURNAL(rq->s, journal_special_(rq->s, i));
     return request_ok(rq);
 }
 

@@ -7,6 +7,7 @@
 
 #include <xen/xen.h>
 
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 static int domid_arg(const char *text, uint16_t *out)
@@ -64,6 +65,7 @@ int op_resume(struct request *rq)
     if (!d || !d->conn)
         return ENOENT;
     d->shutdown = false;
+    JOURNAL(rq->s, journal_domain_(rq->s, d));
     return request_ok(rq);
 }
 
@@ -84,6 +86,7 @@ int op_set_target(struct request *rq)
         return EPERM;
     d->has_target = true;
     d->target = target;
+    JOURNAL(rq->s, journal_domain_(rq->s, d));
     return request_ok(rq);
 }
 
@@ -155,6 +158,7 @@ int op_set_feature(struct request *rq)
     if (features & ~(uint64_t)STORE_FEATURES)
         return EINVAL;
     d->features = (uint32_t)features;
+    JOURNAL(rq->s, journal_domain_(rq->s, d));
     return request_ok(rq);
 }
 

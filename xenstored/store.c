@@ -8,6 +8,8 @@
 
 #include "common/log.h"
 #include "xenstored/hash.h"
+#include "xenstored/journal.h"
+#include "xenstored/update.h"
 #include "xenstored/store.h"
 
 const char *const special_name[SPECIAL_COUNT] = {
@@ -54,6 +56,20 @@ int store_log_open(struct store *s, const char *path)
         fclose(s->log);
     s->log = f;
     return 0;
+}
+
+void store_changed(struct store *s, const char *path)
+{
+    JOURNAL(s, journal_node_(s, path));
+    if (s->trace & TRACE_TDB)
+        store_log(s, "node %s changed", path);
+}
+
+void store_removed(struct store *s, const char *path)
+{
+    JOURNAL(s, journal_removed_(s, path));
+    if (s->trace & TRACE_TDB)
+        store_log(s, "node %s removed", path);
 }
 
 /* ---- Beginning and end ---- */
@@ -106,6 +122,8 @@ void store_free(struct store *s)
 {
     struct conn *c;
 
+    journal_close(s);
+    update_free(s);
     s->kick = NULL;
     TAILQ_FOREACH(c, &s->conns, link)
         conn_kill(c);

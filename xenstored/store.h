@@ -70,6 +70,12 @@ int domain_introduce(struct store *s, uint16_t domid, uint64_t gfn, uint32_t por
 int domain_release(struct store *s, uint16_t domid);
 /* Some domain has died or shut down: finds out which. */
 void domain_check_all(struct store *s);
+/* e, of a list made at generation gen, was for a domain that has died since. */
+bool domain_entry_expired(const struct store *s, const struct perm *e, uint64_t gen);
+/* As the state of another daemon has it, without asking the host. NULL for want of memory. */
+struct domain *domain_load(struct store *s, uint16_t domid, const uint8_t *handle);
+/* It has died there; it has no connection. */
+void domain_unload(struct store *s, struct domain *d);
 /*
  * A list made now that is as p, without the entries whose domain has died since p was made, though
  * another may have its number. NULL for want of memory.
@@ -86,6 +92,15 @@ int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remot
 int ring_rebind(struct conn *c, uint32_t remote_port);
 /* A port is pending. */
 void ring_event(struct store *s, uint32_t port);
+/* For the state (state.h): what is there, */
+struct state_kr_ring;
+void ring_save(struct conn *c, struct state_kr_ring *out);
+/* and d's connection again: neither mapped nor bound before ring_load_done(). NULL: no memory. */
+struct conn *ring_load(struct store *s, struct domain *d, uint32_t local_port);
+void ring_load_state(struct conn *c, const struct state_kr_ring *in);
+void ring_load_consumed(struct conn *c, uint32_t req_cons);
+void ring_load_produced(struct conn *c, uint32_t rsp_prod);
+void ring_load_done(struct conn *c);
 
 static inline bool domain_privileged(const struct domain *d)
 {
@@ -141,8 +156,13 @@ bool wrl_blocked(struct store *s, struct domain *d);
 
 /* ---- Connections (conn.c) ---- */
 
+struct state_conn;
+
 struct conn_ops {
     const char *kind;
+    bool persistent;    /* is in the journal: goes on when we have been killed */
+    /* Before it is served; may be NULL. */
+    void (*begin)(struct conn *c);
     /* Bytes read; 0 for none now; -1 when the peer is gone or wrong. */
     ssize_t (*read)(struct conn *c, void *buf, size_t len);
     ssize_t (*writev)(struct conn *c, const struct iovec *iov, int count);
@@ -151,6 +171,8 @@ struct conn_ops {
     /* The peer broke the protocol (an XENSTORE_ERROR_*). */
     void (*fail)(struct conn *c, uint32_t error);
     void (*close)(struct conn *c);
+    /* Its type and what is special to it, for the state. */
+    void (*save)(struct conn *c, struct state_conn *out);
 };
 
 struct outmsg {
@@ -180,7 +202,7 @@ struct conn {
     struct watch_list watches;
     struct tx_queue txs;
     uint32_t next_tx;
-    size_t in_have;
+    size_t in_at, in_have;      /* what is in `in` and has not been handled */
     char in[2 * (sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX)];
 };
 
@@ -199,7 +221,19 @@ void conn_kill(struct conn *c);
 void conn_wake(struct conn *c);
 int conn_reply(struct request *rq, const void *data, size_t len);
 void conn_error(struct request *rq, int err);
+/* Takes back what was queued last and has not been sent. */
+void conn_unqueue_last(struct conn *c);
 void conn_event(struct conn *c, const char *path, const char *token, struct cause *cause);
+
+/* From a state: buffers. 0 or errno. */
+void conn_drop_buffers(struct conn *c);
+int conn_load_input(struct conn *c, const void *data, size_t len);
+int conn_load_used(struct conn *c, size_t len);
+/* Whole messages, but for the first `partial` bytes, which end one. */
+int conn_load_output(struct conn *c, const void *data, size_t len, size_t partial);
+int conn_load_sent(struct conn *c, size_t len);
+/* It ended there. */
+void conn_unload(struct conn *c);
 
 /* ---- Watches (watch.c) ---- */
 
@@ -224,6 +258,8 @@ struct watch_index {
 /* Adds a watch on the absolute or special path, and sends its first event after the reply. */
 int watch_add(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth,
               struct watch **out);
+/* The same, of a state: without a limit or an event. */
+int watch_load(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth);
 int watch_remove(struct conn *c, const char *path, const char *token);
 void watch_remove_all(struct conn *c);
 void watch_send(struct watch *w, const char *path, struct cause *cause);
@@ -277,6 +313,8 @@ struct tx {
     struct tree base;       /* the store as it was at the start */
     struct tree work;       /* and as the transaction sees it */
     struct tally tally;     /* difference between the two */
+    bool doomed;            /* ends with EAGAIN, whatever it read */
+    bool loaded;            /* its trees are those of a state that is being read */
     struct tx_records records;
     struct tx_bucket bucket[TX_BUCKETS];
     unsigned count;
@@ -290,6 +328,13 @@ int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access);
 /* Ends it either way. EAGAIN: something it read has changed. */
 int tx_commit(struct conn *c, struct tx *tx, struct cause *cause);
 void tx_free(struct conn *c, struct tx *tx);
+/* Would it be committed now? */
+bool tx_is_current(const struct store *s, const struct tx *tx);
+/* From a state: a transaction that is doomed, until its base is said to be the tree as it is now. */
+int tx_load(struct conn *c, uint32_t id);
+void tx_load_base(struct conn *c, struct tx *tx, bool doomed);
+int tx_load_record(struct conn *c, struct tx *tx, const char *path, unsigned access);
+void tx_load_done(struct conn *c);
 
 /* ---- Requests (request.c, control.c) ---- */
 
@@ -326,6 +371,8 @@ int request_strings(const struct request *rq, const char **out, int max);
 int request_number(const char *text, uint64_t max, uint64_t *out);
 int request_ok(struct request *rq);
 int control_handle(struct request *rq);
+/* CONTROL live-update (update.c); the answer goes to say, or waits for the end of the update. */
+int update_control(struct request *rq, const char *const *arg, int nargs, const char **answer);
 /* Domains and their features and quotas (request_domain.c). */
 int op_introduce(struct request *rq);
 int op_release(struct request *rq);
@@ -348,6 +395,8 @@ struct store {
     struct tree tree;
     struct tally books;             /* nodes and their bytes by owner */
     uint64_t generation;
+    uint64_t last_birth;            /* the generation when a domain was last met */
+    struct journal *journal;        /* NULL: nothing survives us */
     unsigned quota[QUOTA_COUNT];
     int64_t peak[QUOTA_COUNT];      /* the most that any guest has used */
     int64_t wrl_reserve;            /* credit that is left over by those who did not need it */
@@ -368,9 +417,13 @@ struct store {
     unsigned trace;                 /* TRACE_*: what goes to the log file */
     unsigned trace_switches;        /* and what would if it were on */
     FILE *log;                      /* NULL: standard error */
+    struct update *update;          /* a live update that has been begun, or NULL */
     /* The event loop's: asks for a store_settle() soon; milliseconds of a monotonic clock. */
     void (*kick)(struct store *s);
     uint64_t (*now_ms)(struct store *s);
+    /* Makes a connection of a client's socket that the last daemon served. NULL if it cannot be. */
+    struct conn *(*adopt)(struct store *s, int fd);
+    bool keeps_ports;               /* the event channels of the last daemon are bound here too */
     void *loop;
 };
 
@@ -407,6 +460,10 @@ void store_free(struct store *s);
 void store_settle(struct store *s);
 /* Drops guests' events that are too old, goes on with guests that had to wait. */
 void store_tick(struct store *s);
+
+/* The node at path, in the current tree, is new or another; or is no more. */
+void store_changed(struct store *s, const char *path);
+void store_removed(struct store *s, const char *path);
 
 static inline uint64_t store_next_gen(struct store *s)
 {

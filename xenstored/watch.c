@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "xenstored/hash.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 #define INDEX_START 64
@@ -88,11 +89,37 @@ static struct watch *find(const struct conn *c, const char *path, const char *to
     return NULL;
 }
 
+static int watch_new(struct conn *c, const char *path, size_t skip, const char *token,
+                     uint16_t depth, struct watch **out)
+{
+    size_t path_len = strlen(path), token_len = strlen(token);
+    struct watch *w = malloc(sizeof(*w) + path_len + token_len + 2);
+    int err;
+
+    if (!w)
+        return ENOMEM;
+    memcpy(w->path, path, path_len + 1);
+    w->token = memcpy(w->path + path_len + 1, token, token_len + 1);
+    w->depth = depth;
+    w->skip = (uint16_t)skip;
+    w->conn = c;
+    w->hash = hash_path(path);
+    err = index_add(&c->s->watches, w);
+    if (err) {
+        free(w);
+        return err;
+    }
+    c->dom->used[QUOTA_WATCHES]++;
+    c->dom->memory += (int64_t)watch_bytes(w);
+    LIST_INSERT_HEAD(&c->watches, w, conn_link);
+    *out = w;
+    return 0;
+}
+
 int watch_add(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth,
               struct watch **out)
 {
-    size_t path_len = strlen(path), token_len = strlen(token);
-    struct watch *w;
+    size_t bytes = sizeof(**out) + strlen(path) + strlen(token) + 2;
     int err;
 
     if (find(c, path, token))
@@ -100,37 +127,32 @@ int watch_add(struct conn *c, const char *path, size_t skip, const char *token, 
     err = quota_take(c->s, c->dom, QUOTA_WATCHES, 1);
     if (err)
         return err;
-    w = malloc(sizeof(*w) + path_len + token_len + 2);
-    if (!w) {
-        quota_give(c->dom, QUOTA_WATCHES, 1);
-        return ENOMEM;
-    }
-    memcpy(w->path, path, path_len + 1);
-    w->token = memcpy(w->path + path_len + 1, token, token_len + 1);
-    w->depth = depth;
-    w->skip = (uint16_t)skip;
-    w->conn = c;
-    w->hash = hash_path(path);
-    err = memory_take(c->s, c->dom, watch_bytes(w));
-    if (!err) {
-        err = index_add(&c->s->watches, w);
-        if (err)
-            memory_give(c->dom, watch_bytes(w));
-    }
-    if (err) {
-        quota_give(c->dom, QUOTA_WATCHES, 1);
-        free(w);
+    quota_give(c->dom, QUOTA_WATCHES, 1);
+    err = memory_take(c->s, c->dom, bytes);
+    if (err)
         return err;
-    }
-    LIST_INSERT_HEAD(&c->watches, w, conn_link);
-    *out = w;
+    memory_give(c->dom, bytes);
+    err = watch_new(c, path, skip, token, depth, out);
+    if (err)
+        return err;
+    JOURNAL_CONN(c, journal_watch_(*out, false));
+    if (c->s->trace & TRACE_OBJ)
+        store_log(c->s, "watch %u dom %u %s %s", c->id, c->dom->domid, path, token);
     return 0;
+}
+
+int watch_load(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth)
+{
+    struct watch *w;
+
+    return find(c, path, token) ? EEXIST : watch_new(c, path, skip, token, depth, &w);
 }
 
 static void watch_free(struct watch *w)
 {
     struct conn *c = w->conn;
 
+    JOURNAL_CONN(c, journal_watch_(w, true));
     LIST_REMOVE(w, conn_link);
     LIST_REMOVE(w, bucket_link);
     c->s->watches.count--;
