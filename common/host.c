@@ -91,6 +91,12 @@ static const struct host_ops real_ops = {
 
 int host_real_open(struct host_real **out, struct host *host, bool domain_events, const char **what)
 {
+    return host_real_succeed(out, host, domain_events, -1, what);
+}
+
+int host_real_succeed(struct host_real **out, struct host *host, bool domain_events, int fd,
+                      const char **what)
+{
     struct host_real *h = calloc(1, sizeof(*h));
     int err;
 
@@ -103,7 +109,9 @@ int host_real_open(struct host_real **out, struct host *host, bool domain_events
     if (!h->call)
         goto fail;
     *what = "event channels";
-    h->evtchn = xenevtchn_open(NULL, 0);
+    /* Only a program that hears of domains' deaths, the store, has successors. */
+    h->evtchn = fd >= 0 ? xenevtchn_fdopen(NULL, fd, 0)
+                        : xenevtchn_open(NULL, domain_events ? XENEVTCHN_NO_CLOEXEC : 0);
     if (!h->evtchn)
         goto fail;
     *what = "guest memory";
@@ -138,6 +146,18 @@ void host_real_close(struct host_real *h)
     if (h->call)
         xencall_close(h->call);
     free(h);
+}
+
+int host_real_hand_over(struct host_real *h, bool keep)
+{
+    if (!keep) {
+        int port = h->virq_port;
+
+        h->virq_port = 0;
+        return xenevtchn_unbind(h->evtchn, (evtchn_port_t)port) ? -errno : 0;
+    }
+    h->virq_port = xenevtchn_bind_virq(h->evtchn, VIRQ_DOM_EXC);
+    return h->virq_port < 0 ? -errno : 0;
 }
 
 int host_real_fd(const struct host_real *h)

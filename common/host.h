@@ -46,7 +46,15 @@ struct host_real;
  */
 int host_real_open(struct host_real **out, struct host *host, bool domain_events,
                    const char **what);
+/* The same for the successor of a program that had fd as its host_real_fd(); -1: there was none. */
+int host_real_succeed(struct host_real **out, struct host *host, bool domain_events, int fd,
+                      const char **what);
 void host_real_close(struct host_real *h);
+/*
+ * Before exec() of a successor: the domain events are the next one's to bind, all other event
+ * channels stay. keep: they are ours again. 0 or a negative errno.
+ */
+int host_real_hand_over(struct host_real *h, bool keep);
 /* Readable when a port is pending. */
 int host_real_fd(const struct host_real *h);
 /*

@@ -3,11 +3,37 @@
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 unsigned quota_limit(const struct store *s, const struct domain *d, enum quota_id q)
 {
-    return domain_privileged(d) ? 0 : s->quota[q];
+    if (domain_privileged(d))
+        return 0;
+    return d->quota_own & 1u << q ? d->quota[q] : s->quota[q];
+}
+
+void quota_set(struct store *s, struct domain *d, enum quota_id q, unsigned value)
+{
+    if (value == QUOTA_NONE_TEXT)
+        value = 0;
+    if (d) {
+        d->quota[q] = value;
+        d->quota_own |= 1u << q;
+        JOURNAL(s, journal_domain_(s, d));
+    } else {
+        s->quota[q] = value;
+        JOURNAL(s, journal_quota_(s));
+    }
+    if (s->trace & TRACE_ACC)
+        store_log(s, "quota %s of %s%u is %u", quota_info[q].name, d ? "domain " : "all, not ",
+                  d ? d->domid : 0, value);
+}
+
+static void peak(struct store *s, const struct domain *d, enum quota_id q, int64_t value)
+{
+    if (value > s->peak[q] && !domain_privileged(d))
+        s->peak[q] = value;
 }
 
 int quota_check(const struct store *s, const struct domain *d, enum quota_id q, uint64_t value)
@@ -17,12 +43,14 @@ int quota_check(const struct store *s, const struct domain *d, enum quota_id q, 
     return limit && value > limit ? quota_info[q].err : 0;
 }
 
-int quota_take(const struct store *s, struct domain *d, enum quota_id q, unsigned n)
+int quota_take(struct store *s, struct domain *d, enum quota_id q, unsigned n)
 {
     int err = quota_check(s, d, q, (uint64_t)d->used[q] + n);
 
-    if (!err)
+    if (!err) {
         d->used[q] += n;
+        peak(s, d, q, d->used[q]);
+    }
     return err;
 }
 
@@ -36,20 +64,47 @@ static int64_t memory_used(const struct store *s, const struct domain *d)
     return s->books.flat[d->domid].bytes + d->memory;
 }
 
-static int memory_check(const struct store *s, struct domain *d, int64_t used)
+int64_t quota_used(const struct store *s, const struct domain *d, enum quota_id q)
 {
+    switch (q) {
+    case QUOTA_NODES: return s->books.flat[d->domid].nodes;
+    case QUOTA_MEMORY: return memory_used(s, d);
+    default: return d->used[q];
+    }
+}
+
+/* Says once that a limit is passed, and once that it no longer is: a guest must not fill the log. */
+static void warn(const struct store *s, const struct domain *d, bool *warned, bool over,
+                 enum quota_id q)
+{
+    int64_t limit = quota_limit(s, d, q);
+
+    if (over && !*warned)
+        kr_log(KR_WARN, "domain %u is beyond its %s quota of %lld bytes", d->domid,
+               quota_info[q].name, (long long)limit);
+    else if (*warned && !over && memory_used(s, d) < limit - limit / 8)
+        kr_log(KR_NOTICE, "domain %u is within its %s quota again", d->domid, quota_info[q].name);
+    else
+        return;
+    *warned = over;
+}
+
+static int memory_check(struct store *s, struct domain *d, int64_t used)
+{
+    unsigned soft = quota_limit(s, d, QUOTA_SOFT_MEMORY);
     int err = used > 0 ? quota_check(s, d, QUOTA_MEMORY, (uint64_t)used) : 0;
 
-    if (err && !d->memory_warned) {
-        kr_log(KR_WARN, "domain %u has reached its memory quota of %u bytes", d->domid,
-               quota_limit(s, d, QUOTA_MEMORY));
-        d->memory_warned = true;
-    }
+    if (domain_privileged(d))
+        return 0;
+    warn(s, d, &d->memory_warned, err, QUOTA_MEMORY);
+    warn(s, d, &d->soft_warned, soft && used > soft, QUOTA_SOFT_MEMORY);
+    if (!err)
+        peak(s, d, QUOTA_MEMORY, used);
     return err;
 }
 
-int quota_check_nodes(const struct store *s, struct domain *d, const struct tally *tx,
-                      unsigned nodes, size_t bytes)
+int quota_check_nodes(struct store *s, struct domain *d, const struct tally *tx, unsigned nodes,
+                      size_t bytes)
 {
     struct usage now = s->books.flat[d->domid];
 
@@ -59,10 +114,12 @@ int quota_check_nodes(const struct store *s, struct domain *d, const struct tall
     }
     int64_t total = (int64_t)now.nodes + nodes;
     int err = nodes && total > 0 ? quota_check(s, d, QUOTA_NODES, (uint64_t)total) : 0;
+    if (!err)
+        peak(s, d, QUOTA_NODES, total);
     return err ? err : memory_check(s, d, memory_used(s, d) + (int64_t)bytes);
 }
 
-int memory_take(const struct store *s, struct domain *d, size_t bytes)
+int memory_take(struct store *s, struct domain *d, size_t bytes)
 {
     int err = memory_check(s, d, memory_used(s, d) + (int64_t)bytes);
 

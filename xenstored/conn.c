@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 /* Requests that one connection may have handled before the others get their turn. */
@@ -34,6 +35,8 @@ struct conn *conn_new(struct store *s, struct domain *dom, const struct conn_ops
     LIST_INIT(&c->watches);
     TAILQ_INSERT_TAIL(&s->conns, c, link);
     s->nr_conns++;
+    if (s->trace & TRACE_OBJ)
+        store_log(s, "new %s %u dom %u", ops->kind, c->id, dom->domid);
     return c;
 }
 
@@ -89,12 +92,15 @@ static int conn_queue(struct conn *c, const struct xsd_sockmsg *hdr, const void 
     m->deadline_ms = 0;
     if (event && !domain_privileged(c->dom) && c->s->event_timeout_ms && c->s->now_ms)
         m->deadline_ms = c->s->now_ms(c->s) + c->s->event_timeout_ms;
-    c->s->want_tick |= m->deadline_ms != 0;
+    if (m->deadline_ms)
+        store_wake_at(c->s, m->deadline_ms);
     memcpy(m->data, hdr, sizeof(*hdr));
     if (hdr->len)
         memcpy(m->data + sizeof(*hdr), data, hdr->len);
     TAILQ_INSERT_TAIL(&c->out, m, link);
     c->out_bytes += len;
+    JOURNAL_CONN(c, journal_ring_(c, STATE_KR_RING_MSG, 0,
+                                  &(struct iovec){ m->data, m->len }, 1));
     conn_wake(c);
     return 0;
 }
@@ -106,11 +112,20 @@ int conn_reply(struct request *rq, const void *data, size_t len)
     if (len > XENSTORE_PAYLOAD_MAX)
         return E2BIG;
     hdr.len = (uint32_t)len;
-    if (rq->s->trace)
-        kr_log(KR_INFO, "out %u type %u tx %u len %u", rq->c->id, hdr.type, hdr.tx_id, hdr.len);
+    if (rq->s->trace & TRACE_IO)
+        store_log(rq->s, "out %u dom %u type %u tx %u len %u", rq->c->id, rq->c->dom->domid, hdr.type,
+                  hdr.tx_id, hdr.len);
     if (conn_queue(rq->c, &hdr, data, rq->cause))
         conn_kill(rq->c); /* a client that got no reply would wait for ever */
     return 0;
+}
+
+void conn_unqueue_last(struct conn *c)
+{
+    struct outmsg *m = TAILQ_LAST(&c->out, outmsg_queue);
+
+    if (m && !m->sent)
+        outmsg_free(c, m);
 }
 
 void conn_error(struct request *rq, int err)
@@ -199,11 +214,12 @@ static bool write_some(struct conn *c)
 }
 
 /* XSA-326: a client that does not take its replies has its next requests wait. */
-static bool conn_stalled(const struct conn *c)
+static bool conn_stalled(struct conn *c)
 {
     unsigned limit = quota_limit(c->s, c->dom, QUOTA_OUTSTANDING);
 
-    return c->out_bytes > CONN_OUT_MAX || (limit && c->dom->used[QUOTA_OUTSTANDING] >= limit);
+    c->rate_limited = wrl_blocked(c->s, c->dom);
+    return c->rate_limited || c->out_bytes > CONN_OUT_MAX || (limit && c->dom->used[QUOTA_OUTSTANDING] >= limit);
 }
 
 static void set_interest(struct conn *c)
@@ -221,37 +237,48 @@ static void conn_output(struct conn *c)
 /* ---- Input ---- */
 
 /* The first whole message in c->in, or 0, or -1 for one that breaks the protocol. */
-static int next_message(const struct conn *c, size_t at, struct xsd_sockmsg *hdr)
+static int next_message(const struct conn *c, struct xsd_sockmsg *hdr)
 {
-    if (c->in_have - at < sizeof(*hdr))
+    if (c->in_have < sizeof(*hdr))
         return 0;
-    memcpy(hdr, c->in + at, sizeof(*hdr));
+    memcpy(hdr, c->in + c->in_at, sizeof(*hdr));
     if (hdr->len > XENSTORE_PAYLOAD_MAX)
         return -1;
-    return c->in_have - at - sizeof(*hdr) >= hdr->len;
+    return c->in_have - sizeof(*hdr) >= hdr->len;
 }
 
 /* Handles what is buffered, at most *budget messages. */
 static void handle_buffered(struct conn *c, int *budget)
 {
     struct xsd_sockmsg hdr;
-    size_t at = 0;
     int got = 0;
 
-    while (*budget && !c->dead && !conn_stalled(c) && (got = next_message(c, at, &hdr)) > 0) {
-        const char *data = c->in + at + sizeof(hdr);
-        size_t have = c->in_have;
+    while (*budget && !c->dead && !conn_stalled(c) && (got = next_message(c, &hdr)) > 0) {
+        const char *data = c->in + c->in_at + sizeof(hdr);
+        size_t used = sizeof(hdr) + hdr.len;
 
-        at += sizeof(hdr) + hdr.len;
+        c->in_at += used;
+        c->in_have -= used;
         --*budget;
+        JOURNAL_CONN(c, journal_ring_(c, STATE_KR_RING_USED, (uint32_t)used, NULL, 0));
         request_handle(c, &hdr, data);
-        if (c->in_have != have)
-            return; /* reset by its own request */
+        JOURNAL(c->s, journal_commit_(c->s));
     }
-    memmove(c->in, c->in + at, c->in_have - at);
-    c->in_have -= at;
     if (got < 0)
         c->ops->fail(c, XENSTORE_ERROR_PROTO);
+}
+
+/* Where more input can go. */
+static size_t input_room(struct conn *c)
+{
+    if (!c->in_have)
+        c->in_at = 0;
+    /* Room for a whole message behind what is there means that nothing need be moved. */
+    if (sizeof(c->in) - c->in_at < sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX) {
+        memmove(c->in, c->in + c->in_at, c->in_have);
+        c->in_at = 0;
+    }
+    return sizeof(c->in) - c->in_at - c->in_have;
 }
 
 /*
@@ -266,10 +293,10 @@ static bool input_some(struct conn *c)
         handle_buffered(c, &budget);
         if (!budget)
             return true;
-        size_t room = sizeof(c->in) - c->in_have;
+        size_t room = input_room(c);
         if (c->dead || !room || conn_stalled(c))
             return false;
-        ssize_t n = c->ops->read(c, c->in + c->in_have, room);
+        ssize_t n = c->ops->read(c, c->in + c->in_at + c->in_have, room);
         if (n < 0)
             conn_kill(c);
         if (n <= 0)
@@ -281,14 +308,19 @@ static bool input_some(struct conn *c)
 
 /* ---- Ends ---- */
 
+void conn_drop_buffers(struct conn *c)
+{
+    while (!TAILQ_EMPTY(&c->out))
+        outmsg_free(c, TAILQ_FIRST(&c->out));
+    c->in_at = c->in_have = 0;
+}
+
 void conn_reset(struct conn *c)
 {
     watch_remove_all(c);
     while (!TAILQ_EMPTY(&c->txs))
         tx_free(c, TAILQ_FIRST(&c->txs));
-    while (!TAILQ_EMPTY(&c->out))
-        outmsg_free(c, TAILQ_FIRST(&c->out));
-    c->in_have = 0;
+    conn_drop_buffers(c);
     c->next_tx = 1;
 }
 
@@ -303,6 +335,8 @@ static void conn_free(struct conn *c)
 {
     conn_reset(c);
     conn_close(c);
+    if (c->s->trace & TRACE_OBJ)
+        store_log(c->s, "end %u dom %u", c->id, c->dom->domid);
     TAILQ_REMOVE(&c->s->conns, c, link);
     c->s->nr_conns--;
     if (c->dom->conn == c)
@@ -316,6 +350,8 @@ static void serve(struct conn *c)
 {
     bool more, stalled;
 
+    if (c->ops->begin && !c->dead)
+        c->ops->begin(c);
     conn_output(c);
     more = input_some(c);
     stalled = conn_stalled(c);
@@ -348,36 +384,128 @@ void store_settle(struct store *s)
         }
         s->settling = false;
     }
+    JOURNAL(s, journal_commit_(s));
+    journal_settle(s);
     if (!TAILQ_EMPTY(&s->ready) && s->kick)
         s->kick(s);
 }
 
-static bool conn_tick(struct conn *c, uint64_t now)
+static void conn_tick(struct conn *c, uint64_t now)
 {
     struct outmsg *m, *next;
-    bool waiting = false;
+    bool dropped = false;
 
+    if (c->rate_limited)
+        conn_wake(c);
     for (m = TAILQ_FIRST(&c->out); m; m = next) {
         next = TAILQ_NEXT(m, link);
         if (!m->deadline_ms)
             continue;
-        if (!m->sent && now >= m->deadline_ms)
+        if (!m->sent && now >= m->deadline_ms) {
             outmsg_free(c, m);
-        else
-            waiting = true;
+            dropped = true;
+        } else {
+            store_wake_at(c->s, m->deadline_ms > now ? m->deadline_ms : now + 1000);
+        }
     }
-    return waiting;
+    if (dropped)
+        JOURNAL_CONN(c, journal_conn_(c, false));
 }
 
-bool store_tick(struct store *s)
+void store_tick(struct store *s)
 {
     uint64_t now = s->now_ms ? s->now_ms(s) : 0;
-    bool waiting = false;
     struct conn *c;
 
+    s->wake_ms = 0;
     TAILQ_FOREACH(c, &s->conns, link)
         if (!domain_privileged(c->dom))
-            waiting |= conn_tick(c, now);
-    s->want_tick = waiting;
-    return waiting;
+            conn_tick(c, now);
+    JOURNAL(s, journal_commit_(s));
+}
+
+/* ---- From a state ---- */
+
+int conn_load_input(struct conn *c, const void *data, size_t len)
+{
+    if (len > input_room(c))
+        return EINVAL;
+    memcpy(c->in + c->in_at + c->in_have, data, len);
+    c->in_have += len;
+    return 0;
+}
+
+int conn_load_used(struct conn *c, size_t len)
+{
+    if (len > c->in_have)
+        return EINVAL;
+    c->in_at += len;
+    c->in_have -= len;
+    return 0;
+}
+
+/* One message, or the end of one. A reply is its request's last part that is outstanding. */
+static int load_message(struct conn *c, const void *data, size_t len, bool event)
+{
+    struct outmsg *m = malloc(sizeof(*m) + len);
+
+    if (!m)
+        return ENOMEM;
+    *m = (struct outmsg){ .len = (uint32_t)len };
+    memcpy(m->data, data, len);
+    if (!event)
+        m->cause = cause_new(c->s, c->dom);
+    if (event && !domain_privileged(c->dom) && c->s->event_timeout_ms && c->s->now_ms) {
+        m->deadline_ms = c->s->now_ms(c->s) + c->s->event_timeout_ms;
+        store_wake_at(c->s, m->deadline_ms);
+    }
+    TAILQ_INSERT_TAIL(&c->out, m, link);
+    c->out_bytes += len;
+    c->dom->memory += (int64_t)(sizeof(*m) + len);
+    return 0;
+}
+
+int conn_load_output(struct conn *c, const void *data, size_t len, size_t partial)
+{
+    const char *p = data;
+    int err = 0;
+
+    if (partial > len)
+        return EINVAL;
+    if (partial)
+        err = load_message(c, p, partial, false);
+    p += partial;
+    len -= partial;
+    while (len && !err) {
+        struct xsd_sockmsg hdr;
+
+        if (len < sizeof(hdr))
+            return EINVAL;
+        memcpy(&hdr, p, sizeof(hdr));
+        if (hdr.len > XENSTORE_PAYLOAD_MAX || sizeof(hdr) + hdr.len > len)
+            return EINVAL;
+        err = load_message(c, p, sizeof(hdr) + hdr.len, hdr.type == XS_WATCH_EVENT);
+        p += sizeof(hdr) + hdr.len;
+        len -= sizeof(hdr) + hdr.len;
+    }
+    return err;
+}
+
+int conn_load_sent(struct conn *c, size_t len)
+{
+    const struct outmsg *first = TAILQ_FIRST(&c->out);
+
+    if (len > c->out_bytes - (first ? first->sent : 0))
+        return EINVAL;
+    sent_bytes(c, len);
+    return 0;
+}
+
+void conn_unload(struct conn *c)
+{
+    if (c->dom->conn == c)
+        c->dom->conn = NULL;
+    conn_reset(c);
+    conn_close(c);
+    conn_kill(c);
 }

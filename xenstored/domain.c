@@ -6,16 +6,43 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 struct domain *domain_find(const struct store *s, uint16_t domid)
 {
-    struct domain *d;
+    return s->by_domid[domid];
+}
 
-    LIST_FOREACH(d, &s->domains[domid % DOMAIN_BUCKETS], link)
-        if (d->domid == domid)
-            return d;
-    return NULL;
+static struct domain *domain_new(struct store *s, uint16_t domid, const uint8_t *handle)
+{
+    struct domain *d = calloc(1, sizeof(*d));
+
+    if (!d)
+        return NULL;
+    d->domid = domid;
+    d->features = STORE_FEATURES;
+    d->birth = s->last_birth = store_next_gen(s);
+    memcpy(d->handle, handle, sizeof(d->handle));
+    wrl_new_domain(d);
+    s->by_domid[domid] = d;
+    LIST_INSERT_HEAD(&s->domains, d, link);
+    JOURNAL(s, journal_domain_(s, d));
+    return d;
+}
+
+struct domain *domain_load(struct store *s, uint16_t domid, const uint8_t *handle)
+{
+    return domain_new(s, domid, handle);
+}
+
+void domain_unload(struct store *s, struct domain *d)
+{
+    LIST_REMOVE(d, link);
+    s->by_domid[d->domid] = NULL;
+    d->gone = true;
+    if (!d->nr_conns)
+        free(d);
 }
 
 struct domain *domain_meet(struct store *s, uint16_t domid)
@@ -27,14 +54,29 @@ struct domain *domain_meet(struct store *s, uint16_t domid)
         return d;
     if (domid && (s->host.ops->domain_info(s->host.priv, domid, &info) || info.dying))
         return NULL;
-    d = calloc(1, sizeof(*d));
-    if (!d)
+    return domain_new(s, domid, info.handle);
+}
+
+bool domain_entry_expired(const struct store *s, const struct perm *e, uint64_t gen)
+{
+    const struct domain *d = s->by_domid[e->domid];
+
+    if (!e->domid || e->domid == PERM_DOMID_ANY || e->rights & PERM_STALE)
+        return false;
+    return !d || d->birth > gen;
+}
+
+struct perms *domain_perms_copy(struct store *s, const struct perms *p)
+{
+    struct perms *copy = perms_new(p->entry, p->count, store_next_gen(s));
+
+    if (!copy)
         return NULL;
-    d->domid = domid;
-    d->birth = store_next_gen(s);
-    memcpy(d->handle, info.handle, sizeof(d->handle));
-    LIST_INSERT_HEAD(&s->domains[domid % DOMAIN_BUCKETS], d, link);
-    return d;
+    copy->count = 1;
+    for (unsigned i = 1; i < p->count; i++)
+        if (!domain_entry_expired(s, &p->entry[i], p->gen))
+            copy->entry[copy->count++] = p->entry[i];
+    return copy;
 }
 
 struct viewer domain_viewer(const struct store *s, const struct domain *d)
@@ -49,6 +91,15 @@ struct viewer domain_viewer(const struct store *s, const struct domain *d)
         .target = d->target,
         .target_birth = target ? target->birth : 0,
     };
+}
+
+/* For those who watch with a depth: the event's name with the domain's number. */
+static void fire_special_domain(struct store *s, int which, uint16_t domid)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "%s/%u", special_name[which], domid);
+    watch_fire(s, &(struct change){ .path = path, .perms = s->special[which], .by_depth = true });
 }
 
 static void fire_special(struct store *s, int which)
@@ -95,8 +146,10 @@ static int remove_node(struct store *s, const char *path)
 
     tree_share(&old, &s->tree);
     err = tree_remove(&s->tree, path, store_next_gen(s));
-    if (!err)
+    if (!err) {
+        store_removed(s, path);
         watch_fire_removed(s, &old, path, NULL);
+    }
     tree_drop(&old);
     return err;
 }
@@ -126,6 +179,7 @@ static void disconnect(struct domain *d)
 
     if (!c)
         return;
+    JOURNAL_CONN(c, journal_conn_gone_(c));
     d->conn = NULL;
     conn_reset(c);
     conn_close(c);
@@ -138,35 +192,46 @@ static void domain_die(struct store *s, struct domain *d)
 
     disconnect(d);
     LIST_REMOVE(d, link);
+    s->by_domid[d->domid] = NULL;
+    JOURNAL(s, journal_domain_gone_(s, d->domid));
     snprintf(home, sizeof(home), "/local/domain/%u", d->domid);
     remove_owned(s, d->domid, home);
     remove_owned(s, d->domid, "/");
+    fire_special_domain(s, SPECIAL_RELEASE, d->domid);
     d->gone = true;
     if (!d->nr_conns)
         free(d);
 }
 
-/* True if @releaseDomain is due. */
+/* info NULL: there is no such domain. True if @releaseDomain is due. */
+static bool domain_changed(struct store *s, struct domain *d, const struct host_domain *info)
+{
+    if (!info || memcmp(info->handle, d->handle, sizeof(d->handle))) {
+        domain_die(s, d);
+        return true;
+    }
+    if (info->dying && d->conn) {
+        disconnect(d);
+        fire_special_domain(s, SPECIAL_RELEASE, d->domid);
+        return true;
+    }
+    if (info->shutdown && !d->shutdown) {
+        d->shutdown = true;
+        JOURNAL(s, journal_domain_(s, d));
+        fire_special_domain(s, SPECIAL_RELEASE, d->domid);
+        return true;
+    }
+    return false;
+}
+
 static bool domain_check(struct store *s, struct domain *d)
 {
     struct host_domain info;
     int err = s->host.ops->domain_info(s->host.priv, d->domid, &info);
 
-    if (err == -ESRCH || (!err && memcmp(info.handle, d->handle, sizeof(d->handle)))) {
-        domain_die(s, d);
-        return true;
-    }
-    if (err)
+    if (err && err != -ESRCH)
         return false;
-    if (info.dying && d->conn) {
-        disconnect(d);
-        return true;
-    }
-    if (info.shutdown && !d->shutdown) {
-        d->shutdown = true;
-        return true;
-    }
-    return false;
+    return domain_changed(s, d, err ? NULL : &info);
 }
 
 void domain_check_all(struct store *s)
@@ -174,24 +239,25 @@ void domain_check_all(struct store *s)
     struct domain *d, *next;
     bool fire = false;
 
-    for (unsigned i = 0; i < DOMAIN_BUCKETS; i++)
-        for (d = LIST_FIRST(&s->domains[i]); d; d = next) {
-            next = LIST_NEXT(d, link);
-            if (d->domid)
-                fire |= domain_check(s, d);
-        }
+    for (d = LIST_FIRST(&s->domains); d; d = next) {
+        next = LIST_NEXT(d, link);
+        if (d->domid)
+            fire |= domain_check(s, d);
+    }
     if (fire)
         fire_special(s, SPECIAL_RELEASE);
+    JOURNAL(s, journal_commit_(s));
 }
 
 void domain_free_all(struct store *s)
 {
-    for (unsigned i = 0; i < DOMAIN_BUCKETS; i++)
-        while (!LIST_EMPTY(&s->domains[i])) {
-            struct domain *d = LIST_FIRST(&s->domains[i]);
-            LIST_REMOVE(d, link);
-            free(d);
-        }
+    struct domain *d;
+
+    while ((d = LIST_FIRST(&s->domains))) {
+        LIST_REMOVE(d, link);
+        free(d);
+    }
+    free(s->by_domid);
 }
 
 /* ---- Introduction ---- */
@@ -218,6 +284,7 @@ int domain_introduce(struct store *s, uint16_t domid, uint64_t gfn, uint32_t por
     }
     kr_log(KR_INFO, "domain %u introduced", domid);
     fire_special(s, SPECIAL_INTRODUCE);
+    fire_special_domain(s, SPECIAL_INTRODUCE, domid);
     return 0;
 }
 
@@ -231,5 +298,6 @@ int domain_release(struct store *s, uint16_t domid)
         return EINVAL;
     disconnect(d);
     fire_special(s, SPECIAL_RELEASE);
+    fire_special_domain(s, SPECIAL_RELEASE, domid);
     return 0;
 }

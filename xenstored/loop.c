@@ -14,8 +14,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-
-#define TICK_USEC 1000000ull
+#include "xenstored/update.h"
 
 struct loop {
     sd_event *event;
@@ -24,7 +23,7 @@ struct loop {
     void *host_arg;
     sd_event_source *settle;    /* runs once after a store_settle() left something over */
     sd_event_source *tick;
-    bool ticking;
+    uint64_t ticking;           /* the time that tick is set to; 0: off */
     int spare_fd;               /* given up to turn a client away when there are no more */
 };
 
@@ -87,24 +86,39 @@ static void client_close(struct conn *c)
     client_free(c->transport);
 }
 
+static void client_save(struct conn *c, struct state_conn *out)
+{
+    const struct client *cl = c->transport;
+
+    out->type = STATE_CONN_SOCKET;
+    out->u.socket_fd = cl->fd;
+}
+
 static const struct conn_ops client_ops = {
     .kind = "socket", .read = client_read, .writev = client_writev, .interest = client_interest,
-    .fail = client_fail, .close = client_close,
+    .fail = client_fail, .close = client_close, .save = client_save,
 };
 
 /* ---- Going on later ---- */
 
 static void arm_tick(struct loop *l)
 {
-    if (!l->store->want_tick || l->ticking)
+    uint64_t at = l->store->wake_ms;
+
+    if (at == l->ticking)
         return;
-    sd_event_source_set_time_relative(l->tick, TICK_USEC);
-    l->ticking = sd_event_source_set_enabled(l->tick, SD_EVENT_ONESHOT) >= 0;
+    /* The store's clock is the event loop's, in milliseconds. */
+    if (at)
+        sd_event_source_set_time(l->tick, at * 1000);
+    sd_event_source_set_enabled(l->tick, at ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    l->ticking = at;
 }
 
 static void settle(struct loop *l)
 {
     store_settle(l->store);
+    if (l->store->update && update_due(l->store))
+        update_run(l->store);
     arm_tick(l);
 }
 
@@ -118,7 +132,7 @@ static int on_tick(sd_event_source *src, uint64_t usec, void *arg)
 {
     struct loop *l = arg;
 
-    l->ticking = false;
+    l->ticking = 0;
     store_tick(l->store);
     settle(l);
     return 0;
@@ -155,7 +169,7 @@ static int on_client(sd_event_source *src, int fd, uint32_t events, void *arg)
     return 0;
 }
 
-int loop_client(struct loop *l, int fd)
+static int client_new(struct loop *l, int fd, struct client **out)
 {
     struct client *cl = calloc(1, sizeof(*cl));
     int err;
@@ -178,7 +192,29 @@ int loop_client(struct loop *l, int fd)
         client_free(cl);
         return -ENOMEM;
     }
+    *out = cl;
     return 0;
+}
+
+int loop_client(struct loop *l, int fd)
+{
+    struct client *cl;
+
+    return client_new(l, fd, &cl);
+}
+
+/* fd is what a state says: it may be anything. */
+static struct conn *adopt(struct store *s, int fd)
+{
+    struct client *cl;
+    int type;
+    socklen_t len = sizeof(type);
+
+    if (fd <= STDERR_FILENO || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) || type != SOCK_STREAM)
+        return NULL;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK))
+        return NULL;
+    return client_new(s->loop, fd, &cl) ? NULL : cl->conn;
 }
 
 /* The source lives as long as the event loop. */
@@ -313,19 +349,33 @@ int loop_new(struct loop **out, struct store *s)
     if (err >= 0)
         err = sd_event_source_set_enabled(l->settle, SD_EVENT_OFF);
     if (err >= 0)
-        err = sd_event_add_time_relative(l->event, &l->tick, CLOCK_MONOTONIC, TICK_USEC, 0,
-                                         on_tick, l);
+        err = sd_event_add_time(l->event, &l->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, l);
     if (err >= 0)
         err = sd_event_source_set_enabled(l->tick, SD_EVENT_OFF);
     if (err < 0) {
         loop_free(l);
         return err;
     }
+    loop_attach(l, s);
+    *out = l;
+    return 0;
+}
+
+void loop_attach(struct loop *l, struct store *s)
+{
+    l->store = s;
     s->loop = l;
     s->kick = kick;
     s->now_ms = now_ms;
-    *out = l;
-    return 0;
+    s->adopt = adopt;
+}
+
+void loop_detach(struct loop *l)
+{
+    sd_event_source_set_enabled(l->settle, SD_EVENT_OFF);
+    sd_event_source_set_enabled(l->tick, SD_EVENT_OFF);
+    l->ticking = 0;
+    l->store = NULL;
 }
 
 void loop_free(struct loop *l)

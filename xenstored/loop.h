@@ -14,6 +14,9 @@ struct loop;
 
 int loop_new(struct loop **out, struct store *s);
 void loop_free(struct loop *l);
+/* The store is to be freed while the loop stays, for another. */
+void loop_detach(struct loop *l);
+void loop_attach(struct loop *l, struct store *s);
 sd_event *loop_event(struct loop *l);
 /* Takes over the listening socket. */
 int loop_listen(struct loop *l, int fd);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <systemd/sd-daemon.h>
@@ -15,7 +16,9 @@
 #include "config.h"
 #include "common/log.h"
 #include "common/paths.h"
+#include "xenstored/journal.h"
 #include "xenstored/loop.h"
+#include "xenstored/update.h"
 
 /* Options of Xen's daemon that set a quota by a letter of its own. */
 static const struct quota_option {
@@ -43,8 +46,11 @@ static const struct option long_options[] = {
     { "path-max", required_argument, NULL, 'M' },
     { "quota", required_argument, NULL, 'Q' },
     { "timeout", required_argument, NULL, 'w' },
+    { "quota-soft", required_argument, NULL, 'q' },
+    { "keep-orphans", no_argument, NULL, 'K' },
     { "internal-db", optional_argument, NULL, 'I' },
     { "no-recovery", no_argument, NULL, 'R' },
+    { "live-update", no_argument, NULL, 'U' },
     { "preserve-local", no_argument, NULL, 'L' },
     { "help", no_argument, NULL, 'H' },
     { "version", no_argument, NULL, OPT_VERSION },
@@ -53,7 +59,20 @@ static const struct option long_options[] = {
 
 struct options {
     const char *pid_file, *trace_file;
-    bool verbose, print_pid, no_host;
+    bool verbose, print_pid, no_host, no_recovery, live_update;
+};
+
+/* The daemon's one context. */
+struct daemon {
+    struct store s;
+    struct options o;
+    struct loop *loop;
+    struct host_real *real;
+    struct update_dump dump;        /* what the last program left, with -U */
+    struct update_host update;
+    int listen[16];
+    bool own_socket;                /* ours to take away again, not systemd's */
+    char socket[PATH_MAX], dir[PATH_MAX], identity[112];
 };
 
 static void usage(FILE *to)
@@ -66,12 +85,15 @@ static void usage(FILE *to)
           "  -T, --trace-file FILE     log every request and reply to FILE\n"
           "  -V, --verbose             log every request and reply\n"
           "  -D, --no-domain-init      serve sockets only, without a hypervisor\n"
+          "  -R, --no-recovery         begin anew, even if the last daemon was killed\n"
+          "  -U, --live-update         go on from a live update (given by the last daemon)\n"
           "  -Q, --quota NAME=N        set a quota; 0 is no limit. Names and defaults:\n", to);
     for (int i = 0; i < QUOTA_COUNT; i++)
         fprintf(to, "                              %-18s %u\n", quota_info[i].name,
                 quota_info[i].dflt);
     fputs("  -E, -S, -W, -t, -A, -M N  the same for nodes, node-size, watches, transactions,\n"
           "                            node-permissions, path-max\n"
+          "  -q, --quota-soft NAME=N   the same for the quota soft-NAME\n"
           "  -w, --timeout watch-event=SECONDS\n"
           "                            drop events that a guest leaves unread for so long\n"
           "  -H, --help    --version\n", to);
@@ -98,19 +120,20 @@ static bool parse_setting(const char *text, size_t *len, unsigned *out)
     return eq && parse_number(eq + 1, out);
 }
 
-static bool set_quota(struct store *s, const char *text)
+/* prefix: "soft-" for -q. */
+static bool set_quota(struct store *s, const char *prefix, const char *text)
 {
     char name[32];
     unsigned value;
     size_t len;
 
-    if (!parse_setting(text, &len, &value) || len >= sizeof(name))
+    if (!parse_setting(text, &len, &value))
         return false;
-    memcpy(name, text, len);
-    name[len] = 0;
+    if (snprintf(name, sizeof(name), "%s%.*s", prefix, (int)len, text) >= (int)sizeof(name))
+        return false;
     int q = quota_by_name(name);
     if (q >= 0)
-        s->quota[q] = value;
+        quota_set(s, NULL, (enum quota_id)q, value);
     return q >= 0;
 }
 
@@ -140,17 +163,20 @@ static int parse_options(int argc, char **argv, struct options *o, struct store 
     bool ok = true;
     int c;
 
-    while (ok && (c = getopt_long(argc, argv, "NF:T:VDPE:S:W:t:A:M:Q:w:I::RLH", long_options,
+    while (ok && (c = getopt_long(argc, argv, "NF:T:VDPE:S:W:t:A:M:Q:q:w:I::RLKUH", long_options,
                                   NULL)) != -1) {
         switch (c) {
-        case 'N': case 'I': case 'R': case 'L':
+        case 'N': case 'I': case 'L': case 'K':
             break; /* what they ask for is how this daemon is, or means nothing to it */
         case 'F': o->pid_file = optarg; break;
         case 'T': o->trace_file = optarg; break;
         case 'V': o->verbose = true; break;
         case 'D': o->no_host = true; break;
+        case 'R': o->no_recovery = true; break;
+        case 'U': o->live_update = true; break;
         case 'P': o->print_pid = true; break;
-        case 'Q': ok = set_quota(s, optarg); break;
+        case 'Q': ok = set_quota(s, "", optarg); break;
+        case 'q': ok = set_quota(s, "soft-", optarg); break;
         case 'w': ok = set_timeout(s, optarg); break;
         case 'H': usage(stdout); return 0;
         case OPT_VERSION: puts("xenstored " PACKAGE_VERSION " (protocol of Xen 4.17)"); return 0;
@@ -188,44 +214,181 @@ static int write_pid(const char *path)
     return fclose(f) ? -errno : 0;
 }
 
-static const char *socket_path(char *buf, size_t len)
+/* Where the socket is, and beside it the state that outlives us. */
+static int find_places(struct daemon *d)
 {
     const char *env = getenv("XENSTORED_PATH");
+    char *slash;
 
-    return env ? env : kr_path(KR_XENSTORED_SOCKET, buf, len);
+    if (env) {
+        if (snprintf(d->socket, sizeof(d->socket), "%s", env) >= (int)sizeof(d->socket))
+            return -ENAMETOOLONG;
+    } else if (!kr_path(KR_XENSTORED_SOCKET, d->socket, sizeof(d->socket)) ||
+               kr_path_mkdir(KR_XENSTORED_SOCKET)) {
+        return -errno;
+    }
+    strcpy(d->dir, d->socket);
+    slash = strrchr(d->dir, '/');
+    if (!slash)
+        strcpy(d->dir, ".");
+    else
+        slash[slash == d->dir] = 0;
+    return 0;
 }
 
-static int listen_own(struct loop *l)
+/*
+ * Names this life of the host: of the machine, by the kernel's word, and of our core, by when it
+ * made its socket. Domains of another life are not those that a state tells of.
+ */
+static void find_identity(struct daemon *d)
 {
-    char buf[PATH_MAX];
-    const char *path = socket_path(buf, sizeof(buf));
-    int fd;
+    char boot[40] = "", core[PATH_MAX];
+    struct stat st = { 0 };
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
 
-    if (!path || (path == buf && kr_path_mkdir(KR_XENSTORED_SOCKET)))
-        fd = -errno;
-    else
-        fd = loop_make_socket(path);
+    if (f && fscanf(f, "%39s", boot) != 1)
+        boot[0] = 0;
+    if (f)
+        fclose(f);
+    if (d->o.no_host || !kr_path(KR_CORE_SOCKET, core, sizeof(core)) || stat(core, &st))
+        st = (struct stat){ 0 };
+    snprintf(d->identity, sizeof(d->identity), "%s %d %llu %lld.%09ld", boot, d->o.no_host,
+             (unsigned long long)st.st_ino, (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+}
+
+static int listen_on(struct daemon *d, int fd)
+{
+    if (d->update.fds.nr_listen == sizeof(d->listen) / sizeof(d->listen[0]))
+        return -EMFILE;
+    int err = loop_listen(d->loop, fd);
+    if (err >= 0)
+        d->listen[d->update.fds.nr_listen++] = fd;
+    return err;
+}
+
+static int listen_own(struct daemon *d)
+{
+    int fd = loop_make_socket(d->socket);
+
     if (fd < 0) {
-        kr_log(KR_ERR, "cannot listen on %s: %s", path ? path : "the store's socket",
+        kr_log(KR_ERR, "cannot listen on %s: %s", d->socket,
                fd == -EADDRINUSE ? "another store serves it" : strerror(-fd));
         return fd;
     }
-    return loop_listen(l, fd);
+    d->own_socket = true;
+    return listen_on(d, fd);
 }
 
-/* *own: the socket is ours to take away again, not systemd's. */
-static int listen_all(struct loop *l, bool *own)
+static int listen_all(struct daemon *d)
 {
-    int count = sd_listen_fds(1), err = 0;
+    const struct state_found *found = &d->dump.found;
+    int count, err = 0;
 
-    if (count <= 0) {
-        err = count ? count : listen_own(l);
-        *own = !err;
+    if (d->o.live_update) {
+        d->own_socket = !getenv("NOTIFY_SOCKET"); /* else it is systemd's */
+        for (unsigned i = 0; i < found->nr_listen && err >= 0; i++)
+            err = listen_on(d, found->listen[i]);
         return err;
     }
-    for (int i = 0; i < count && !err; i++)
-        err = loop_listen(l, SD_LISTEN_FDS_START + i);
+    count = sd_listen_fds(1);
+    if (count <= 0)
+        return count ? count : listen_own(d);
+    for (int i = 0; i < count && err >= 0; i++)
+        err = listen_on(d, SD_LISTEN_FDS_START + i);
     return err;
+}
+
+/* ---- What the last daemon left ---- */
+
+static int open_log(struct daemon *d)
+{
+    int err = d->o.trace_file ? store_log_open(&d->s, d->o.trace_file) : 0;
+
+    if (err)
+        kr_log(KR_ERR, "cannot open %s: %s", d->o.trace_file, strerror(err));
+    d->s.trace = d->o.verbose || d->o.trace_file ? d->s.trace_switches : 0;
+    return -err;
+}
+
+/* Nothing may be left of what a damaged state has done to the store. */
+static int begin_anew(struct daemon *d, int argc, char **argv)
+{
+    struct host host = d->s.host;
+
+    loop_detach(d->loop);
+    store_free(&d->s);
+    optind = 1;
+    if (store_init(&d->s, &host) || parse_options(argc, argv, &d->o, &d->s) >= 0)
+        return -ENOMEM;
+    loop_attach(d->loop, &d->s);
+    return open_log(d);
+}
+
+static int take_over(struct daemon *d)
+{
+    d->s.keeps_ports = d->dump.found.evtchn >= 0;
+    int err = state_load(&d->s, d->dump.data, d->dump.len);
+    update_dump_close(&d->dump);
+    if (err)
+        kr_log(KR_ERR, "the live update's state cannot be read: %s", strerror(err));
+    else
+        kr_log(KR_NOTICE, "live update done");
+    return -err;
+}
+
+static int recover(struct daemon *d, int argc, char **argv)
+{
+    int err = d->o.no_recovery ? ENOENT : journal_recover(&d->s, d->dir, d->identity);
+
+    if (!err) {
+        kr_log(KR_NOTICE, "going on with the store of the last daemon");
+        return 0;
+    }
+    if (err == ENOENT)
+        return 0;
+    kr_log(KR_ERR, "the last daemon's store is lost, its state cannot be read: %s", strerror(err));
+    return begin_anew(d, argc, argv);
+}
+
+static int load(struct daemon *d, int argc, char **argv)
+{
+    int err = d->o.live_update ? take_over(d) : recover(d, argc, argv);
+
+    if (err < 0)
+        return err;
+    domain_check_all(&d->s); /* some may have died meanwhile */
+    err = journal_open(&d->s, d->dir, d->identity);
+    if (err)
+        kr_log(KR_WARN, "no state can be kept in %s: %s; a restart would lose the store", d->dir,
+               strerror(err));
+    return 0;
+}
+
+static int release_host(void *arg)
+{
+    struct daemon *d = arg;
+
+    return d->real ? host_real_hand_over(d->real, false) : 0;
+}
+
+static int reclaim_host(void *arg)
+{
+    struct daemon *d = arg;
+
+    return d->real ? host_real_hand_over(d->real, true) : 0;
+}
+
+static void allow_update(struct daemon *d, char **argv)
+{
+    d->update.argv = argv;
+    d->update.dir = d->dir;
+    d->update.fds.listen = d->listen;
+    d->update.fds.evtchn = d->real ? host_real_fd(d->real) : -1;
+    d->update.release = release_host;
+    d->update.reclaim = reclaim_host;
+    d->update.exec = execv;
+    d->update.arg = d;
+    update_allow(&d->s, &d->update);
 }
 
 static int on_signal(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
@@ -247,46 +410,47 @@ static int catch_signals(sd_event *e)
     return err < 0 ? err : sd_event_add_signal(e, NULL, SIGINT, on_signal, NULL);
 }
 
-static int open_host(const struct options *o, struct host *host, struct host_real **real)
+static int open_host(struct daemon *d)
 {
     const char *what;
 
-    *host = (struct host){ &no_host_ops, NULL };
-    if (o->no_host)
+    if (d->o.no_host)
         return 0;
-    int err = host_real_open(real, host, true, &what);
+    int err = host_real_succeed(&d->real, &d->s.host, true,
+                                d->o.live_update ? d->dump.found.evtchn : -1, &what);
     if (err)
         kr_log(KR_ERR, "no hypervisor: cannot open its %s: %s; is kryptond running?", what,
                strerror(-err));
     return err;
 }
 
-static int serve(struct store *s, struct loop *l, struct host_real *real, const struct options *o)
+static int serve(struct daemon *d, int argc, char **argv)
 {
-    int err = catch_signals(loop_event(l));
-    char buf[PATH_MAX];
-    bool own = false;
+    int err = catch_signals(loop_event(d->loop));
 
-    if (err >= 0 && real)
-        err = loop_host(l, host_real_fd(real), host_real_pending, real);
+    if (err >= 0 && d->real)
+        err = loop_host(d->loop, host_real_fd(d->real), host_real_pending, d->real);
     if (err >= 0)
-        err = listen_all(l, &own);
-    if (err >= 0 && o->pid_file)
-        err = write_pid(o->pid_file);
+        err = load(d, argc, argv);
+    if (err >= 0)
+        err = listen_all(d);
+    if (err >= 0 && d->o.pid_file)
+        err = write_pid(d->o.pid_file);
     if (err < 0) {
         kr_log(KR_ERR, "cannot start: %s", strerror(-err));
         return 1;
     }
-    if (o->print_pid) {
+    allow_update(d, argv);
+    if (d->o.print_pid && !d->o.live_update) {
         printf("%d\n", (int)getpid());
         fflush(stdout);
     }
     sd_notify(0, "READY=1");
     kr_log(KR_INFO, "ready");
-    err = sd_event_loop(loop_event(l));
+    err = sd_event_loop(loop_event(d->loop));
     sd_notify(0, "STOPPING=1");
-    if (own)
-        unlink(socket_path(buf, sizeof(buf)));
+    if (d->own_socket)
+        unlink(d->socket);
     return err < 0 ? 1 : err;
 }
 
@@ -301,39 +465,50 @@ static void raise_fd_limit(void)
     }
 }
 
-int main(int argc, char **argv)
+/* 0, or the exit status. */
+static int prepare(struct daemon *d)
 {
-    static struct store s;
-    struct options o = { 0 };
-    struct host_real *real = NULL;
-    struct host host = { &no_host_ops, NULL };
-    struct loop *l = NULL;
-    int status, err;
+    int err = open_log(d);
 
-    kr_log_init("xenstored", KR_INFO);
-    err = store_init(&s, &host);
+    if (err)
+        return 1;
+    err = find_places(d);
     if (err) {
-        kr_log(KR_ERR, "cannot start: %s", strerror(err));
+        kr_log(KR_ERR, "no place for the socket: %s", strerror(-err));
         return 1;
     }
-    status = parse_options(argc, argv, &o, &s);
-    if (status >= 0)
-        goto out;
-    status = 1;
-    if (o.trace_file && !freopen(o.trace_file, "ae", stderr))
-        goto out;
-    s.trace = o.verbose || o.trace_file;
-    if (open_host(&o, &s.host, &real))
-        goto out;
-    if (loop_new(&l, &s) < 0)
-        goto out;
+    find_identity(d);
+    err = d->o.live_update ? update_dump_open(&d->dump, d->dir) : 0;
+    if (err) {
+        kr_log(KR_ERR, "no state of a live update in %s: %s", d->dir, strerror(err));
+        return 1;
+    }
     raise_fd_limit();
-    status = serve(&s, l, real, &o);
-out:
-    store_free(&s);
-    loop_free(l);
-    host_real_close(real);
-    if (o.pid_file && !status)
-        unlink(o.pid_file);
+    return open_host(d) || loop_new(&d->loop, &d->s) < 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct daemon d;
+    struct host host = { &no_host_ops, NULL };
+    int status;
+
+    kr_log_init("xenstored", KR_INFO);
+    status = store_init(&d.s, &host);
+    if (status) {
+        kr_log(KR_ERR, "cannot start: %s", strerror(status));
+        return 1;
+    }
+    status = parse_options(argc, argv, &d.o, &d.s);
+    if (status < 0) {
+        status = prepare(&d);
+        if (!status)
+            status = serve(&d, argc, argv);
+    }
+    store_free(&d.s);
+    loop_free(d.loop);
+    host_real_close(d.real);
+    if (d.o.pid_file && !status)
+        unlink(d.o.pid_file);
     return status;
 }

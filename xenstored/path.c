@@ -10,7 +10,7 @@ bool path_valid(const char *path)
     if (len >= PATH_ABS_MAX || strspn(path, allowed) != len)
         return false;
     if (path_is_special(path))
-        return len > 1;
+        return len > 1 && path[len - 1] != '/' && !strstr(path, "//");
     if (path[0] != '/' || strstr(path, "//"))
         return false;
     return len == 1 || path[len - 1] != '/';

@@ -49,11 +49,15 @@ unsigned perms_for(const struct perms *p, const struct viewer *v)
     for (unsigned i = 0; i < p->count; i++) {
         uint16_t id = p->entry[i].domid;
 
+        if (p->entry[i].rights & PERM_STALE)
+            continue;
+        if (i && id == PERM_DOMID_ANY)
+            return p->entry[i].rights;
         if (!(self && id == v->domid) && !(target && id == v->target))
             continue;
         return i ? p->entry[i].rights : PERM_READ | PERM_WRITE | PERM_OWNER;
     }
-    return p->entry[0].rights;
+    return p->entry[0].rights & PERM_RIGHTS;
 }
 
 static bool parse_one(const char *text, struct perm *out)
@@ -95,7 +99,7 @@ size_t perms_print(const struct perms *p, char *buf, size_t len)
     size_t used = 0;
 
     for (unsigned i = 0; i < p->count; i++) {
-        int n = snprintf(buf + used, len - used, "%c%u", letters[p->entry[i].rights & 3],
+        int n = snprintf(buf + used, len - used, "%c%u", letters[p->entry[i].rights & PERM_RIGHTS],
                          p->entry[i].domid);
         if (n < 0 || (size_t)n >= len - used)
             return 0;

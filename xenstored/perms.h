@@ -18,8 +18,13 @@
 enum {
     PERM_READ = 1,
     PERM_WRITE = 2,
+    PERM_STALE = 4, /* stored: there was no such domain; the entry counts for nobody */
     PERM_OWNER = 8, /* never stored; an answer of perms_for() */
 };
+
+#define PERM_RIGHTS (PERM_READ | PERM_WRITE)
+/* An entry with this number counts for every domain (Xen 4.22; xen.h DOMID_ANY). */
+#define PERM_DOMID_ANY 0x7ff5
 
 /* Most entries a SET_PERMS payload of 4096 bytes can hold ("n0" and a NUL each). */
 #define PERMS_MAX 1366

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 /* ---- Taking requests apart ---- */
 
-/* Splits the payload into NUL-terminated strings; returns how many, at most max, or -1. */
-static int strings(const struct request *rq, const char **out, int max)
+int request_strings(const struct request *rq, const char **out, int max)
 {
     const char *p = rq->data, *end = p + rq->hdr.len;
     int n = 0;
@@ -37,7 +37,7 @@ static int split(const struct request *rq, const char **first, const char **rest
     return 0;
 }
 
-static int number(const char *text, uint64_t max, uint64_t *out)
+int request_number(const char *text, uint64_t max, uint64_t *out)
 {
     char *end;
 
@@ -46,15 +46,6 @@ static int number(const char *text, uint64_t max, uint64_t *out)
     errno = 0;
     *out = strtoull(text, &end, 10);
     return errno || *end || *out > max ? EINVAL : 0;
-}
-
-static int domid_arg(const char *text, uint16_t *out)
-{
-    uint64_t v;
-    int err = number(text, 0x7fef, &v); /* xen.h DOMID_FIRST_RESERVED is 0x7ff0 */
-
-    *out = err ? 0 : (uint16_t)v;
-    return err;
 }
 
 /* What relative paths begin with; a socket client's are domain 0's. */
@@ -90,7 +81,7 @@ static int only_path(struct request *rq)
 {
     const char *arg;
 
-    return strings(rq, &arg, 1) == 1 && strlen(arg) + 1 == rq->hdr.len ? node_arg(rq, arg) : EINVAL;
+    return request_strings(rq, &arg, 1) == 1 && strlen(arg) + 1 == rq->hdr.len ? node_arg(rq, arg) : EINVAL;
 }
 
 /* ---- Reaching nodes ---- */
@@ -128,14 +119,9 @@ static int reach(struct request *rq, unsigned need, unsigned access, const struc
     return 0;
 }
 
-static int reply_ok(struct request *rq)
+int request_ok(struct request *rq)
 {
     return conn_reply(rq, "OK", 3);
-}
-
-static int reply_bool(struct request *rq, bool value)
-{
-    return conn_reply(rq, value ? "T" : "F", 2);
 }
 
 /* ---- Reading ---- */
@@ -195,12 +181,12 @@ static int op_directory_part(struct request *rq)
     const char *arg[2];
     uint64_t offset, at = 0;
     bool more = false;
-    int err = strings(rq, arg, 2) == 2 ? 0 : EINVAL;
+    int err = request_strings(rq, arg, 2) == 2 ? 0 : EINVAL;
 
     if (!err)
         err = node_arg(rq, arg[0]);
     if (!err)
-        err = number(arg[1], UINT32_MAX, &offset);
+        err = request_number(arg[1], UINT32_MAX, &offset);
     if (!err)
         err = directory(rq, &n, &kids);
     if (err)
@@ -233,13 +219,25 @@ static int special_index(const char *path)
     return -1;
 }
 
-static int op_get_perms(struct request *rq)
+/* Without entries whose domain is no more. */
+static int reply_perms(struct request *rq, const struct perms *p)
 {
     char out[XENSTORE_PAYLOAD_MAX];
+    struct perms *shown = domain_perms_copy(rq->s, p);
+
+    if (!shown)
+        return ENOMEM;
+    size_t len = perms_print(shown, out, sizeof(out));
+    perms_unref(shown);
+    return len ? conn_reply(rq, out, len) : E2BIG;
+}
+
+static int op_get_perms(struct request *rq)
+{
     const struct perms *p;
     const struct node *n;
     const char *arg;
-    int err = strings(rq, &arg, 1) == 1 ? path_arg(rq, arg) : EINVAL;
+    int err = request_strings(rq, &arg, 1) == 1 ? path_arg(rq, arg) : EINVAL;
 
     if (err)
         return err;
@@ -256,8 +254,7 @@ static int op_get_perms(struct request *rq)
             return err;
         p = n->perms;
     }
-    size_t len = perms_print(p, out, sizeof(out));
-    return len ? conn_reply(rq, out, len) : E2BIG;
+    return reply_perms(rq, p);
 }
 
 /* ---- Writing ---- */
@@ -268,7 +265,8 @@ static struct perms *inherit(struct request *rq, struct perms *from)
     if (rq->viewer.privileged ||
         (perms_owner(from) == rq->viewer.domid && rq->viewer.birth <= from->gen))
         return perms_ref(from);
-    struct perms *p = perms_new(from->entry, from->count, store_next_gen(rq->s));
+    /* The copy is younger than the list: what had expired there must not begin to count here. */
+    struct perms *p = domain_perms_copy(rq->s, from);
     if (p)
         p->entry[0].domid = rq->viewer.domid;
     return p;
@@ -342,8 +340,11 @@ static int create(struct request *rq, const char *value, size_t len)
 
 static void changed(struct request *rq, const struct perms *old_perms)
 {
-    if (!rq->tx)
-        watch_fire_node(rq->s, rq->path, old_perms, rq->cause);
+    if (rq->tx)
+        return;
+    store_changed(rq->s, rq->path);
+    wrl_wrote(rq->s, rq->c->dom, false);
+    watch_fire_node(rq->s, rq->path, old_perms, rq->cause);
 }
 
 static int op_write(struct request *rq)
@@ -374,7 +375,7 @@ static int op_write(struct request *rq)
     }
     if (err)
         return err;
-    reply_ok(rq);
+    request_ok(rq);
     changed(rq, NULL);
     return 0;
 }
@@ -388,12 +389,12 @@ static int op_mkdir(struct request *rq)
     const struct node *n = tree_find(rq->tree, rq->path);
     if (n) {
         err = reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
-        return err ? err : reply_ok(rq);
+        return err ? err : request_ok(rq);
     }
     err = create(rq, "", 0);
     if (err)
         return err;
-    reply_ok(rq);
+    request_ok(rq);
     changed(rq, NULL);
     return 0;
 }
@@ -409,7 +410,7 @@ static int rm_missing(struct request *rq)
         return err;
     if (!(perms_for(near->perms, &rq->viewer) & PERM_WRITE))
         return EACCES;
-    return found == path_parent_len(rq->path) ? reply_ok(rq) : ENOENT;
+    return found == path_parent_len(rq->path) ? request_ok(rq) : ENOENT;
 }
 
 static int op_rm(struct request *rq)
@@ -432,9 +433,12 @@ static int op_rm(struct request *rq)
     tree_share(&old, rq->tree);
     err = tree_remove(rq->tree, rq->path, store_next_gen(rq->s));
     if (!err) {
-        reply_ok(rq);
-        if (!rq->tx)
+        request_ok(rq);
+        if (!rq->tx) {
+            store_removed(rq->s, rq->path);
+            wrl_wrote(rq->s, rq->c->dom, false);
             watch_fire_removed(rq->s, &old, rq->path, rq->cause);
+        }
     }
     tree_drop(&old);
     return err;
@@ -452,7 +456,8 @@ static int set_special_perms(struct request *rq, struct perms *p)
         return EACCES;
     perms_unref(rq->s->special[i]);
     rq->s->special[i] = perms_ref(p);
-    return reply_ok(rq);
+    JOURNAL(rq->s, journal_special_(rq->s, i));
+    return request_ok(rq);
 }
 
 static int set_node_perms(struct request *rq, struct perms *p)
@@ -475,7 +480,7 @@ static int set_node_perms(struct request *rq, struct perms *p)
     struct perms *old = perms_ref(n->perms);
     err = tree_set_perms(rq->tree, rq->path, p, store_next_gen(rq->s));
     if (!err) {
-        reply_ok(rq);
+        request_ok(rq);
         changed(rq, old);
     }
     perms_unref(old);
@@ -503,8 +508,16 @@ static int op_set_perms(struct request *rq)
      * A domain that exists is met now, so that it is older than the list. One that does not will be
      * younger, and the entry will not count for it (XSA-417).
      */
-    for (unsigned i = 0; i < count; i++)
-        domain_meet(rq->s, entry[i].domid);
+    for (unsigned i = 0; i < count; i++) {
+        if (i && entry[i].domid == PERM_DOMID_ANY) {
+            if (!(rq->c->dom->features & XENSTORE_SERVER_FEATURE_DOMID_ANY))
+                entry[i].rights |= PERM_STALE;
+        } else if (!domain_meet(rq->s, entry[i].domid)) {
+            if (!i)
+                return ENOENT; /* nobody would answer for the node */
+            entry[i].rights |= PERM_STALE;
+        }
+    }
     struct perms *p = perms_new(entry, count, store_next_gen(rq->s));
     if (!p)
         return ENOMEM;
@@ -515,13 +528,20 @@ static int op_set_perms(struct request *rq)
 
 /* ---- Watches ---- */
 
-static int watch_args(struct request *rq, const char **token, size_t *skip)
+static int watch_args(struct request *rq, const char **token, size_t *skip, uint16_t *depth)
 {
-    const char *arg[2];
+    const char *arg[3];
     char home[32];
+    uint64_t levels = DEPTH_ANY;
+    int n = request_strings(rq, arg, 3);
 
-    if (strings(rq, arg, 2) != 2)
+    if (n < 2)
         return EINVAL;
+    /* A third string means nothing without the feature, and an empty one nothing at all. */
+    if (n == 3 && *arg[2] && rq->c->dom->features & XENSTORE_SERVER_FEATURE_WATCHDEPTH &&
+        request_number(arg[2], DEPTH_ANY - 1, &levels))
+        return EINVAL;
+    *depth = (uint16_t)levels;
     *token = arg[1];
     *skip = arg[0][0] != '/' && arg[0][0] != '@' ? home_prefix(rq, home, sizeof(home)) : 0;
     return path_arg(rq, arg[0]);
@@ -531,14 +551,15 @@ static int op_watch(struct request *rq)
 {
     struct watch *w;
     const char *token;
+    uint16_t depth;
     size_t skip;
-    int err = watch_args(rq, &token, &skip);
+    int err = watch_args(rq, &token, &skip, &depth);
 
     if (!err)
-        err = watch_add(rq->c, rq->path, skip, token, &w);
+        err = watch_add(rq->c, rq->path, skip, token, depth, &w);
     if (err)
         return err;
-    reply_ok(rq);
+    request_ok(rq);
     watch_send(w, w->path, rq->cause); /* everyone hears once, whatever is there */
     return 0;
 }
@@ -546,12 +567,13 @@ static int op_watch(struct request *rq)
 static int op_unwatch(struct request *rq)
 {
     const char *token;
+    uint16_t depth;
     size_t skip;
-    int err = watch_args(rq, &token, &skip);
+    int err = watch_args(rq, &token, &skip, &depth);
 
     if (!err)
         err = watch_remove(rq->c, rq->path, token);
-    return err ? err : reply_ok(rq);
+    return err ? err : request_ok(rq);
 }
 
 static int op_reset_watches(struct request *rq)
@@ -559,7 +581,7 @@ static int op_reset_watches(struct request *rq)
     watch_remove_all(rq->c);
     while (!TAILQ_EMPTY(&rq->c->txs))
         tx_free(rq->c, TAILQ_FIRST(&rq->c->txs));
-    return reply_ok(rq);
+    return request_ok(rq);
 }
 
 /* ---- Transactions ---- */
@@ -580,109 +602,17 @@ static int op_transaction_end(struct request *rq)
     struct tx *tx = rq->tx;
     const char *arg;
 
-    if (strings(rq, &arg, 1) != 1 || (strcmp(arg, "T") && strcmp(arg, "F")))
+    if (request_strings(rq, &arg, 1) != 1 || (strcmp(arg, "T") && strcmp(arg, "F")))
         return EINVAL;
     if (!tx)
         return ENOENT;
     rq->tx = NULL;
     if (*arg == 'F') {
         tx_free(rq->c, tx);
-        return reply_ok(rq);
+        return request_ok(rq);
     }
     int err = tx_commit(rq->c, tx, rq->cause);
-    return err ? err : reply_ok(rq);
-}
-
-/* ---- Domains ---- */
-
-static int op_introduce(struct request *rq)
-{
-    const char *arg[3];
-    uint64_t gfn, port;
-    uint16_t domid;
-    int err = strings(rq, arg, 3) == 3 ? domid_arg(arg[0], &domid) : EINVAL;
-
-    if (!err)
-        err = number(arg[1], UINT64_MAX >> 12, &gfn);
-    if (!err)
-        err = number(arg[2], INT32_MAX, &port);
-    if (!err && !port)
-        err = EINVAL;
-    if (!err)
-        err = domain_introduce(rq->s, domid, gfn, (uint32_t)port);
-    return err ? err : reply_ok(rq);
-}
-
-static int one_domid(const struct request *rq, uint16_t *domid)
-{
-    const char *arg;
-
-    return strings(rq, &arg, 1) == 1 ? domid_arg(arg, domid) : EINVAL;
-}
-
-static int op_release(struct request *rq)
-{
-    uint16_t domid;
-    int err = one_domid(rq, &domid);
-
-    if (!err)
-        err = domain_release(rq->s, domid);
-    return err ? err : reply_ok(rq);
-}
-
-static int op_resume(struct request *rq)
-{
-    uint16_t domid;
-    int err = one_domid(rq, &domid);
-    struct domain *d = err ? NULL : domain_find(rq->s, domid);
-
-    if (err)
-        return err;
-    if (!d || !d->conn)
-        return ENOENT;
-    d->shutdown = false;
-    return reply_ok(rq);
-}
-
-static int op_set_target(struct request *rq)
-{
-    const char *arg[2];
-    uint16_t domid, target;
-    int err = strings(rq, arg, 2) == 2 ? domid_arg(arg[0], &domid) : EINVAL;
-
-    if (!err)
-        err = domid_arg(arg[1], &target);
-    if (err)
-        return err;
-    struct domain *d = domain_find(rq->s, domid), *t = domain_find(rq->s, target);
-    if (!d || !d->conn || !t)
-        return ENOENT;
-    if (!target)
-        return EPERM;
-    d->has_target = true;
-    d->target = target;
-    return reply_ok(rq);
-}
-
-static int op_get_domain_path(struct request *rq)
-{
-    char path[32];
-    uint16_t domid;
-    int err = one_domid(rq, &domid);
-
-    if (err)
-        return err;
-    int len = snprintf(path, sizeof(path), "/local/domain/%u", domid);
-    return conn_reply(rq, path, (size_t)len + 1);
-}
-
-static int op_is_introduced(struct request *rq)
-{
-    uint16_t domid;
-    int err = one_domid(rq, &domid);
-    const struct domain *d = err ? NULL : domain_find(rq->s, domid);
-
-    return err ? err : reply_bool(rq, d && (d->conn || !domid));
+    return err ? err : request_ok(rq);
 }
 
 /* ---- The table ---- */
@@ -715,6 +645,10 @@ static const struct op {
     PRIVILEGED(SET_TARGET, op_set_target),
     ANYONE(RESET_WATCHES, op_reset_watches),
     ANYONE(DIRECTORY_PART, op_directory_part),
+    ANYONE(GET_FEATURE, op_get_feature),
+    PRIVILEGED(SET_FEATURE, op_set_feature),
+    PRIVILEGED(GET_QUOTA, op_get_quota),
+    PRIVILEGED(SET_QUOTA, op_set_quota),
 };
 
 static void trace_request(const struct request *rq, const struct op *op)
@@ -725,8 +659,8 @@ static void trace_request(const struct request *rq, const struct op *op)
     for (size_t i = 0; i < len; i++)
         text[i] = rq->data[i] ? rq->data[i] : ' ';
     text[len] = 0;
-    kr_log(KR_INFO, "in %u dom %u tx %u %s %s", rq->c->id, rq->c->dom->domid, rq->hdr.tx_id,
-           op ? op->name : "?", text);
+    store_log(rq->s, "in %u dom %u tx %u %s %s", rq->c->id, rq->c->dom->domid, rq->hdr.tx_id,
+              op ? op->name : "?", text);
 }
 
 static int dispatch(struct request *rq, const struct op *op)
@@ -760,7 +694,7 @@ void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *d
     rq.path[0] = 0;
     if (hdr->type < sizeof(ops) / sizeof(ops[0]) && ops[hdr->type].fn)
         op = &ops[hdr->type];
-    if (c->s->trace)
+    if (c->s->trace & TRACE_IO)
         trace_request(&rq, op);
     int err = dispatch(&rq, op);
     if (err)

@@ -15,9 +15,8 @@
 #include <xen/grant_table.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
-
-#define RING_FEATURES (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR)
 
 struct ring {
     struct xenstore_domain_interface *page;
@@ -26,7 +25,13 @@ struct ring {
     uint64_t gfn;
     uint32_t remote_port, port;
     uint32_t req_cons, rsp_prod;
+    /* While a state is read: */
+    uint32_t load_port; /* the port that the last daemon had bound */
+    bool load_indices;  /* req_cons and rsp_prod are known */
 };
+
+/* Event channel ports are below this (xen.h, EVTCHN_FIFO_NR_CHANNELS). */
+#define RING_PORT_MAX (1u << 17)
 
 static uint32_t load(const uint32_t *p)
 {
@@ -54,6 +59,7 @@ static void ring_fail(struct conn *c, uint32_t error)
            c->dom->domid, error);
     r->broken = true;
     conn_reset(c);
+    JOURNAL_CONN(c, journal_conn_(c, true));
     store_word(&r->page->error, error);
     ring_notify(c, r);
 }
@@ -79,6 +85,10 @@ static ssize_t ring_read(struct conn *c, void *buf, size_t len)
     memcpy(buf, r->page->req + at, run);
     memcpy((char *)buf + run, r->page->req, have - run);
     r->req_cons += have;
+    if (c->s->journal) {
+        journal_ring_(c, STATE_KR_RING_IN, r->req_cons, &(struct iovec){ buf, have }, 1);
+        journal_commit_(c->s);
+    }
     store_word(&r->page->req_cons, r->req_cons);
     ring_notify(c, r);
     return (ssize_t)have;
@@ -116,10 +126,40 @@ static ssize_t ring_writev(struct conn *c, const struct iovec *iov, int count)
     ssize_t done = (ssize_t)(prod - r->rsp_prod);
     if (done) {
         r->rsp_prod = prod;
+        if (c->s->journal) {
+            journal_sent_(c, prod, (uint32_t)done);
+            journal_commit_(c->s);
+        }
         store_word(&r->page->rsp_prod, prod);
         ring_notify(c, r);
     }
     return done;
+}
+
+/* The guest asks to begin anew: both rings are emptied and the state goes back to connected. */
+static void ring_reconnect(struct conn *c, struct ring *r)
+{
+    conn_reset(c);
+    r->req_cons = 0;
+    r->rsp_prod = 0;
+    r->broken = false;
+    JOURNAL_CONN(c, journal_conn_(c, true));
+    JOURNAL(c->s, journal_commit_(c->s));
+    store_word(&r->page->req_cons, 0);
+    store_word(&r->page->req_prod, 0);
+    store_word(&r->page->rsp_cons, 0);
+    store_word(&r->page->rsp_prod, 0);
+    store_word(&r->page->error, XENSTORE_ERROR_NONE);
+    store_word(&r->page->connection, XENSTORE_CONNECTED);
+    ring_notify(c, r);
+}
+
+static void ring_begin(struct conn *c)
+{
+    struct ring *r = c->transport;
+
+    if (load(&r->page->connection) == XENSTORE_RECONNECT)
+        ring_reconnect(c, r);
 }
 
 static void ring_interest(struct conn *c, bool rd, bool wr)
@@ -142,39 +182,62 @@ static void ring_close(struct conn *c)
     struct ring *r = c->transport;
 
     ring_unbind(c, r);
-    c->s->host.ops->unmap_page(c->s->host.priv, r->page, r->granted);
+    if (r->page)
+        c->s->host.ops->unmap_page(c->s->host.priv, r->page, r->granted);
     free(r);
 }
 
+static void ring_save_conn(struct conn *c, struct state_conn *out)
+{
+    const struct ring *r = c->transport;
+
+    out->type = STATE_CONN_RING;
+    out->u.ring.domid = c->dom->domid;
+    out->u.ring.target = c->dom->has_target ? c->dom->target : STATE_NO_TARGET;
+    out->u.ring.evtchn = r->port;
+}
+
 static const struct conn_ops ring_ops = {
-    .kind = "ring", .read = ring_read, .writev = ring_writev, .interest = ring_interest,
-    .fail = ring_fail, .close = ring_close,
+    .kind = "ring", .persistent = true, .begin = ring_begin, .read = ring_read, .writev = ring_writev,
+    .interest = ring_interest, .fail = ring_fail, .close = ring_close, .save = ring_save_conn,
 };
+
+/* The local port is c's from now on. */
+static int ring_take_port(struct conn *c, uint32_t port)
+{
+    struct store *s = c->s;
+
+    if (port >= s->nr_ports) {
+        uint32_t nr = port + 64;
+        struct conn **grown = realloc(s->by_port, nr * sizeof(*grown));
+
+        if (!grown)
+            return ENOMEM;
+        memset(grown + s->nr_ports, 0, (nr - s->nr_ports) * sizeof(*grown));
+        s->by_port = grown;
+        s->nr_ports = nr;
+    }
+    if (s->by_port[port])
+        return EEXIST;
+    s->by_port[port] = c;
+    ((struct ring *)c->transport)->port = port;
+    return 0;
+}
 
 static int ring_bind(struct conn *c, uint32_t remote_port)
 {
     struct store *s = c->s;
     struct ring *r = c->transport;
-    int port = s->host.ops->bind(s->host.priv, c->dom->domid, remote_port);
+    int port = s->host.ops->bind(s->host.priv, c->dom->domid, remote_port), err;
 
     if (port < 0)
         return -port;
-    if ((uint32_t)port >= s->nr_ports) {
-        uint32_t nr = (uint32_t)port + 64;
-        struct conn **grown = realloc(s->by_port, nr * sizeof(*grown));
-
-        if (!grown) {
-            s->host.ops->unbind(s->host.priv, (uint32_t)port);
-            return ENOMEM;
-        }
-        memset(grown + s->nr_ports, 0, (nr - s->nr_ports) * sizeof(*grown));
-        s->by_port = grown;
-        s->nr_ports = nr;
-    }
-    s->by_port[port] = c;
-    r->port = (uint32_t)port;
-    r->remote_port = remote_port;
-    return 0;
+    err = ring_take_port(c, (uint32_t)port);
+    if (err)
+        s->host.ops->unbind(s->host.priv, (uint32_t)port);
+    else
+        r->remote_port = remote_port;
+    return err;
 }
 
 int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remote_port)
@@ -208,8 +271,9 @@ int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remot
     /* A guest may have spoken before it was introduced: we begin where the page says. */
     r->req_cons = load(&r->page->req_cons);
     r->rsp_prod = load(&r->page->rsp_prod);
-    store_word(&r->page->server_features, RING_FEATURES);
+    store_word(&r->page->server_features, d->features);
     d->conn = c;
+    JOURNAL_CONN(c, journal_conn_(c, false));
     ring_notify(c, r);
     conn_wake(c);
     return 0;
@@ -220,24 +284,9 @@ int ring_rebind(struct conn *c, uint32_t remote_port)
     ring_unbind(c, c->transport);
     int err = ring_bind(c, remote_port);
 
+    JOURNAL_CONN(c, journal_conn_(c, false));
     conn_wake(c);
     return err;
-}
-
-/* The guest asks to begin anew: both rings are emptied and the state goes back to connected. */
-static void ring_reconnect(struct conn *c, struct ring *r)
-{
-    conn_reset(c);
-    r->req_cons = 0;
-    r->rsp_prod = 0;
-    r->broken = false;
-    store_word(&r->page->req_cons, 0);
-    store_word(&r->page->req_prod, 0);
-    store_word(&r->page->rsp_cons, 0);
-    store_word(&r->page->rsp_prod, 0);
-    store_word(&r->page->error, XENSTORE_ERROR_NONE);
-    store_word(&r->page->connection, XENSTORE_CONNECTED);
-    ring_notify(c, r);
 }
 
 void ring_event(struct store *s, uint32_t port)
@@ -246,8 +295,92 @@ void ring_event(struct store *s, uint32_t port)
 
     if (!c || c->dead)
         return;
-    struct ring *r = c->transport;
-    if (load(&r->page->connection) == XENSTORE_RECONNECT)
-        ring_reconnect(c, r);
     conn_wake(c);
+}
+
+/* ---- For the state ---- */
+
+void ring_save(struct conn *c, struct state_kr_ring *out)
+{
+    const struct ring *r = c->transport;
+
+    out->remote_port = r->remote_port;
+    out->gfn = r->gfn;
+    out->req_cons = r->req_cons;
+    out->rsp_prod = r->rsp_prod;
+    out->flags = (r->broken ? STATE_RING_BROKEN : 0) | STATE_RING_INDICES;
+}
+
+struct conn *ring_load(struct store *s, struct domain *d, uint32_t local_port)
+{
+    struct ring *r = calloc(1, sizeof(*r));
+    struct conn *c = r ? conn_new(s, d, &ring_ops, r) : NULL;
+
+    if (!c) {
+        free(r);
+        return NULL;
+    }
+    r->load_port = local_port;
+    d->conn = c;
+    return c;
+}
+
+void ring_load_state(struct conn *c, const struct state_kr_ring *in)
+{
+    struct ring *r = c->transport;
+
+    r->remote_port = in->remote_port;
+    r->gfn = in->gfn;
+    r->req_cons = in->req_cons;
+    r->rsp_prod = in->rsp_prod;
+    r->broken = in->flags & STATE_RING_BROKEN;
+    r->load_indices = in->flags & STATE_RING_INDICES;
+}
+
+void ring_load_consumed(struct conn *c, uint32_t req_cons)
+{
+    ((struct ring *)c->transport)->req_cons = req_cons;
+}
+
+void ring_load_produced(struct conn *c, uint32_t rsp_prod)
+{
+    ((struct ring *)c->transport)->rsp_prod = rsp_prod;
+}
+
+static int ring_load_port(struct conn *c, struct ring *r)
+{
+    uint32_t port = r->load_port;
+
+    r->load_port = 0;
+    if (c->s->keeps_ports && port && port < RING_PORT_MAX)
+        return ring_take_port(c, port);
+    return ring_bind(c, r->remote_port);
+}
+
+/* The last daemon's own indices count: the page's may be older, or anything. */
+void ring_load_done(struct conn *c)
+{
+    struct ring *r = c->transport;
+    struct host *h = &c->s->host;
+    void *page = NULL;
+    int err = -h->ops->map_page(h->priv, c->dom->domid, GNTTAB_RESERVED_XENSTORE, r->gfn, &page,
+                                &r->granted);
+
+    if (!err) {
+        r->page = page;
+        err = ring_load_port(c, r);
+    }
+    if (err) {
+        kr_log(KR_WARN, "domain %u: cannot connect its ring again: %s", c->dom->domid, strerror(err));
+        conn_unload(c);
+        return;
+    }
+    if (!r->load_indices) {
+        r->req_cons = load(&r->page->req_cons);
+        r->rsp_prod = load(&r->page->rsp_prod);
+    }
+    store_word(&r->page->req_cons, r->req_cons);
+    store_word(&r->page->rsp_prod, r->rsp_prod);
+    store_word(&r->page->server_features, c->dom->features);
+    ring_notify(c, r);
 }

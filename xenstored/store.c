@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* A store begins and ends. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "common/log.h"
 #include "xenstored/hash.h"
+#include "xenstored/journal.h"
+#include "xenstored/update.h"
 #include "xenstored/store.h"
 
 const char *const special_name[SPECIAL_COUNT] = {
@@ -14,6 +19,60 @@ const char *const special_name[SPECIAL_COUNT] = {
 
 /* Nodes that a host has before anyone writes: tools look for them to see that the store is up. */
 static const char *const first_nodes[] = { "/tool/xenstored" };
+
+/* ---- The log file ---- */
+
+void store_log(struct store *s, const char *fmt, ...)
+{
+    char line[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (!s->log) {
+        kr_log(KR_INFO, "%s", line);
+        return;
+    }
+    for (char *p = line; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
+    struct timespec ts;
+    struct tm tm;
+    char when[32];
+    clock_gettime(CLOCK_REALTIME, &ts);
+    strftime(when, sizeof(when), "%Y%m%d %H:%M:%S", localtime_r(&ts.tv_sec, &tm));
+    fprintf(s->log, "%s.%03ld %s\n", when, ts.tv_nsec / 1000000, line);
+    fflush(s->log);
+}
+
+int store_log_open(struct store *s, const char *path)
+{
+    FILE *f = path ? fopen(path, "ae") : NULL;
+
+    if (path && !f)
+        return errno;
+    if (s->log)
+        fclose(s->log);
+    s->log = f;
+    return 0;
+}
+
+void store_changed(struct store *s, const char *path)
+{
+    JOURNAL(s, journal_node_(s, path));
+    if (s->trace & TRACE_TDB)
+        store_log(s, "node %s changed", path);
+}
+
+void store_removed(struct store *s, const char *path)
+{
+    JOURNAL(s, journal_removed_(s, path));
+    if (s->trace & TRACE_TDB)
+        store_log(s, "node %s removed", path);
+}
+
+/* ---- Beginning and end ---- */
 
 static int first_tree(struct store *s)
 {
@@ -42,14 +101,18 @@ int store_init(struct store *s, const struct host *host)
     hash_init();
     s->host = *host;
     s->event_timeout_ms = 20000;
+    s->trace_switches = TRACE_OBJ | TRACE_IO | TRACE_WRL;
     TAILQ_INIT(&s->conns);
     TAILQ_INIT(&s->ready);
     for (int i = 0; i < QUOTA_COUNT; i++)
         s->quota[i] = quota_info[i].dflt;
+    LIST_INIT(&s->domains);
+    wrl_init(s);
     s->books.flat = calloc(UINT16_MAX + 1, sizeof(*s->books.flat));
     if (!s->books.flat)
         return ENOMEM;
-    s->dom0 = domain_meet(s, 0);
+    s->by_domid = calloc(DOMID_COUNT, sizeof(*s->by_domid));
+    s->dom0 = s->by_domid ? domain_meet(s, 0) : NULL;
     if (!s->dom0)
         return ENOMEM;
     return first_tree(s);
@@ -59,6 +122,8 @@ void store_free(struct store *s)
 {
     struct conn *c;
 
+    journal_close(s);
+    update_free(s);
     s->kick = NULL;
     TAILQ_FOREACH(c, &s->conns, link)
         conn_kill(c);
@@ -72,4 +137,6 @@ void store_free(struct store *s)
     free(s->watches.bucket);
     free(s->by_port);
     free(s->books.flat);
+    if (s->log)
+        fclose(s->log);
 }

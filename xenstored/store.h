@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -39,15 +40,20 @@ struct request;
 /* ---- Domains (domain.c) ---- */
 
 LIST_HEAD(domain_list, domain);
-#define DOMAIN_BUCKETS 256
+#define DOMID_COUNT (UINT16_MAX + 1)
 
 struct domain {
     LIST_ENTRY(domain) link;
     uint16_t domid;
     bool shutdown;              /* @releaseDomain has been fired for its stop */
-    bool memory_warned;
+    bool memory_warned, soft_warned;
     bool has_target;
     uint16_t target;
+    uint32_t features;          /* XENSTORE_SERVER_FEATURE_* that it is offered */
+    uint32_t quota_own;         /* bit per quota that is set for it alone, in quota[] */
+    unsigned quota[QUOTA_COUNT];
+    int64_t credit;             /* write rate (wrl.c) */
+    uint64_t credit_ms;
     uint64_t birth;             /* store generation when it was first met */
     uint8_t handle[16];
     unsigned used[QUOTA_COUNT]; /* of the quotas that count objects; nodes are in store.books */
@@ -64,6 +70,17 @@ int domain_introduce(struct store *s, uint16_t domid, uint64_t gfn, uint32_t por
 int domain_release(struct store *s, uint16_t domid);
 /* Some domain has died or shut down: finds out which. */
 void domain_check_all(struct store *s);
+/* e, of a list made at generation gen, was for a domain that has died since. */
+bool domain_entry_expired(const struct store *s, const struct perm *e, uint64_t gen);
+/* As the state of another daemon has it, without asking the host. NULL for want of memory. */
+struct domain *domain_load(struct store *s, uint16_t domid, const uint8_t *handle);
+/* It has died there; it has no connection. */
+void domain_unload(struct store *s, struct domain *d);
+/*
+ * A list made now that is as p, without the entries whose domain has died since p was made, though
+ * another may have its number. NULL for want of memory.
+ */
+struct perms *domain_perms_copy(struct store *s, const struct perms *p);
 void domain_free_all(struct store *s);
 struct viewer domain_viewer(const struct store *s, const struct domain *d);
 
@@ -75,6 +92,15 @@ int ring_connect(struct store *s, struct domain *d, uint64_t gfn, uint32_t remot
 int ring_rebind(struct conn *c, uint32_t remote_port);
 /* A port is pending. */
 void ring_event(struct store *s, uint32_t port);
+/* For the state (state.h): what is there, */
+struct state_kr_ring;
+void ring_save(struct conn *c, struct state_kr_ring *out);
+/* and d's connection again: neither mapped nor bound before ring_load_done(). NULL: no memory. */
+struct conn *ring_load(struct store *s, struct domain *d, uint32_t local_port);
+void ring_load_state(struct conn *c, const struct state_kr_ring *in);
+void ring_load_consumed(struct conn *c, uint32_t req_cons);
+void ring_load_produced(struct conn *c, uint32_t rsp_prod);
+void ring_load_done(struct conn *c);
 
 static inline bool domain_privileged(const struct domain *d)
 {
@@ -85,16 +111,20 @@ static inline bool domain_privileged(const struct domain *d)
 
 /* The limit for d; 0 is none. */
 unsigned quota_limit(const struct store *s, const struct domain *d, enum quota_id q);
+/* d NULL: the one for all that have none of their own. */
+void quota_set(struct store *s, struct domain *d, enum quota_id q, unsigned value);
+/* What d uses of q now; 0 for quotas that limit single things. */
+int64_t quota_used(const struct store *s, const struct domain *d, enum quota_id q);
 /* Counts n more of q for d, or returns the quota's errno. */
-int quota_take(const struct store *s, struct domain *d, enum quota_id q, unsigned n);
+int quota_take(struct store *s, struct domain *d, enum quota_id q, unsigned n);
 void quota_give(struct domain *d, enum quota_id q, unsigned n);
 /* Would value be within q? */
 int quota_check(const struct store *s, const struct domain *d, enum quota_id q, uint64_t value);
 /* Nodes (count, bytes) that d is about to add, on top of its own and of a transaction's. */
-int quota_check_nodes(const struct store *s, struct domain *d, const struct tally *tx,
-                      unsigned nodes, size_t bytes);
+int quota_check_nodes(struct store *s, struct domain *d, const struct tally *tx, unsigned nodes,
+                      size_t bytes);
 /* Memory beyond nodes. */
-int memory_take(const struct store *s, struct domain *d, size_t bytes);
+int memory_take(struct store *s, struct domain *d, size_t bytes);
 void memory_give(struct domain *d, size_t bytes);
 
 /*
@@ -111,10 +141,28 @@ struct cause {
 struct cause *cause_new(struct store *s, struct domain *d);
 void cause_unref(struct store *s, struct cause *c);
 
+/* ---- Write rate (wrl.c) ---- */
+
+/*
+ * A guest that writes while others have transactions open makes those fail and begin again
+ * (XSA-206). So each such write costs it credit, which it earns by time; without credit its next
+ * requests wait. With nobody to harm there is no limit.
+ */
+void wrl_init(struct store *s);
+void wrl_new_domain(struct domain *d);
+/* d has written; own: a transaction of its own that has just been counted among the open ones. */
+void wrl_wrote(struct store *s, struct domain *d, bool own);
+bool wrl_blocked(struct store *s, struct domain *d);
+
 /* ---- Connections (conn.c) ---- */
+
+struct state_conn;
 
 struct conn_ops {
     const char *kind;
+    bool persistent;    /* is in the journal: goes on when we have been killed */
+    /* Before it is served; may be NULL. */
+    void (*begin)(struct conn *c);
     /* Bytes read; 0 for none now; -1 when the peer is gone or wrong. */
     ssize_t (*read)(struct conn *c, void *buf, size_t len);
     ssize_t (*writev)(struct conn *c, const struct iovec *iov, int count);
@@ -123,6 +171,8 @@ struct conn_ops {
     /* The peer broke the protocol (an XENSTORE_ERROR_*). */
     void (*fail)(struct conn *c, uint32_t error);
     void (*close)(struct conn *c);
+    /* Its type and what is special to it, for the state. */
+    void (*save)(struct conn *c, struct state_conn *out);
 };
 
 struct outmsg {
@@ -144,13 +194,15 @@ struct conn {
     const struct conn_ops *ops;
     void *transport;
     unsigned id;                /* for the log */
-    bool ready, dead, muted;    /* muted: reading is paused until the peer takes its replies */
+    bool ready, dead;
+    bool muted;                 /* reading is paused until the peer takes its replies */
+    bool rate_limited;          /* ... or until its domain may write again */
     struct outmsg_queue out;
     size_t out_bytes;
     struct watch_list watches;
     struct tx_queue txs;
     uint32_t next_tx;
-    size_t in_have;
+    size_t in_at, in_have;      /* what is in `in` and has not been handled */
     char in[2 * (sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX)];
 };
 
@@ -169,15 +221,31 @@ void conn_kill(struct conn *c);
 void conn_wake(struct conn *c);
 int conn_reply(struct request *rq, const void *data, size_t len);
 void conn_error(struct request *rq, int err);
+/* Takes back what was queued last and has not been sent. */
+void conn_unqueue_last(struct conn *c);
 void conn_event(struct conn *c, const char *path, const char *token, struct cause *cause);
 
+/* From a state: buffers. 0 or errno. */
+void conn_drop_buffers(struct conn *c);
+int conn_load_input(struct conn *c, const void *data, size_t len);
+int conn_load_used(struct conn *c, size_t len);
+/* Whole messages, but for the first `partial` bytes, which end one. */
+int conn_load_output(struct conn *c, const void *data, size_t len, size_t partial);
+int conn_load_sent(struct conn *c, size_t len);
+/* It ended there. */
+void conn_unload(struct conn *c);
+
 /* ---- Watches (watch.c) ---- */
+
+/* Of watches that hear of everything below. */
+#define DEPTH_ANY UINT16_MAX
 
 struct watch {
     LIST_ENTRY(watch) conn_link, bucket_link;
     struct conn *conn;
     uint64_t hash;
-    size_t skip;        /* events' paths are shown without this many leading bytes */
+    uint16_t depth;     /* levels below the path that it hears of */
+    uint16_t skip;      /* events' paths are shown without this many leading bytes */
     const char *token;  /* behind the path */
     char path[];
 };
@@ -188,8 +256,10 @@ struct watch_index {
 };
 
 /* Adds a watch on the absolute or special path, and sends its first event after the reply. */
-int watch_add(struct conn *c, const char *path, size_t skip, const char *token,
+int watch_add(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth,
               struct watch **out);
+/* The same, of a state: without a limit or an event. */
+int watch_load(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth);
 int watch_remove(struct conn *c, const char *path, const char *token);
 void watch_remove_all(struct conn *c);
 void watch_send(struct watch *w, const char *path, struct cause *cause);
@@ -199,6 +269,7 @@ struct change {
     const char *path;
     const struct perms *perms, *old_perms, *parent;
     bool exact; /* tell only those who watch this very path */
+    bool by_depth; /* of those above, only ones that asked for a depth: a special's "/domid" */
     struct cause *cause;
 };
 
@@ -242,6 +313,8 @@ struct tx {
     struct tree base;       /* the store as it was at the start */
     struct tree work;       /* and as the transaction sees it */
     struct tally tally;     /* difference between the two */
+    bool doomed;            /* ends with EAGAIN, whatever it read */
+    bool loaded;            /* its trees are those of a state that is being read */
     struct tx_records records;
     struct tx_bucket bucket[TX_BUCKETS];
     unsigned count;
@@ -255,6 +328,13 @@ int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access);
 /* Ends it either way. EAGAIN: something it read has changed. */
 int tx_commit(struct conn *c, struct tx *tx, struct cause *cause);
 void tx_free(struct conn *c, struct tx *tx);
+/* Would it be committed now? */
+bool tx_is_current(const struct store *s, const struct tx *tx);
+/* From a state: a transaction that is doomed, until its base is said to be the tree as it is now. */
+int tx_load(struct conn *c, uint32_t id);
+void tx_load_base(struct conn *c, struct tx *tx, bool doomed);
+int tx_load_record(struct conn *c, struct tx *tx, const char *path, unsigned access);
+void tx_load_done(struct conn *c);
 
 /* ---- Requests (request.c, control.c) ---- */
 
@@ -270,8 +350,40 @@ struct request {
     char path[PATH_ABS_MAX + 1];
 };
 
+/* What Xen 4.22 added to the wire. */
+enum {
+    XS_GET_FEATURE = 23,
+    XS_SET_FEATURE = 24,
+    XS_GET_QUOTA = 25,
+    XS_SET_QUOTA = 26,
+};
+
+/* XS_WATCH takes a depth; permissions may name DOMID_ANY. */
+#define XENSTORE_SERVER_FEATURE_WATCHDEPTH 4
+#define XENSTORE_SERVER_FEATURE_DOMID_ANY  8
+#define STORE_FEATURES (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | \
+                        XENSTORE_SERVER_FEATURE_WATCHDEPTH | XENSTORE_SERVER_FEATURE_DOMID_ANY)
+
 void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *data);
+/* Splits the payload into NUL-terminated strings; returns how many, at most max, or -1. */
+int request_strings(const struct request *rq, const char **out, int max);
+/* Decimal, at most max. 0 or EINVAL. */
+int request_number(const char *text, uint64_t max, uint64_t *out);
+int request_ok(struct request *rq);
 int control_handle(struct request *rq);
+/* CONTROL live-update (update.c); the answer goes to say, or waits for the end of the update. */
+int update_control(struct request *rq, const char *const *arg, int nargs, const char **answer);
+/* Domains and their features and quotas (request_domain.c). */
+int op_introduce(struct request *rq);
+int op_release(struct request *rq);
+int op_resume(struct request *rq);
+int op_set_target(struct request *rq);
+int op_get_domain_path(struct request *rq);
+int op_is_introduced(struct request *rq);
+int op_get_feature(struct request *rq);
+int op_set_feature(struct request *rq);
+int op_get_quota(struct request *rq);
+int op_set_quota(struct request *rq);
 
 /* ---- The whole ---- */
 
@@ -283,10 +395,17 @@ struct store {
     struct tree tree;
     struct tally books;             /* nodes and their bytes by owner */
     uint64_t generation;
+    uint64_t last_birth;            /* the generation when a domain was last met */
+    struct journal *journal;        /* NULL: nothing survives us */
     unsigned quota[QUOTA_COUNT];
+    int64_t peak[QUOTA_COUNT];      /* the most that any guest has used */
+    int64_t wrl_reserve;            /* credit that is left over by those who did not need it */
+    bool wrl_limiting;
+    unsigned nr_txs;
     unsigned event_timeout_ms;      /* a guest's unread events are dropped after this; 0: never */
     struct perms *special[SPECIAL_COUNT];
-    struct domain_list domains[DOMAIN_BUCKETS];
+    struct domain **by_domid;       /* DOMID_COUNT of them; most are NULL, and never touched */
+    struct domain_list domains;
     struct domain *dom0;
     struct conn_queue conns, ready;
     unsigned next_conn_id, nr_conns;
@@ -294,21 +413,57 @@ struct store {
     struct conn **by_port;          /* rings' connections by local port */
     uint32_t nr_ports;
     bool settling;
-    bool want_tick;                 /* store_tick() has something to wait for */
-    bool trace;                     /* log every request and reply */
+    uint64_t wake_ms;               /* when store_tick() has something to do; 0: never */
+    unsigned trace;                 /* TRACE_*: what goes to the log file */
+    unsigned trace_switches;        /* and what would if it were on */
+    FILE *log;                      /* NULL: standard error */
+    struct update *update;          /* a live update that has been begun, or NULL */
     /* The event loop's: asks for a store_settle() soon; milliseconds of a monotonic clock. */
     void (*kick)(struct store *s);
     uint64_t (*now_ms)(struct store *s);
+    /* Makes a connection of a client's socket that the last daemon served. NULL if it cannot be. */
+    struct conn *(*adopt)(struct store *s, int fd);
+    bool keeps_ports;               /* the event channels of the last daemon are bound here too */
     void *loop;
 };
+
+/* What may be traced; the names are CONTROL log's, and Xen's. */
+#define TRACE_TABLE(X) \
+    X(OBJ, "obj") /* connections, watches, transactions come and go */ \
+    X(IO,  "io")  /* requests, replies, events */ \
+    X(WRL, "wrl") /* write rates */ \
+    X(ACC, "acc") /* quotas */ \
+    X(TDB, "tdb") /* nodes change */
+#define X(id, name) TRACE_BIT_##id,
+enum { TRACE_TABLE(X) TRACE_COUNT };
+#undef X
+#define X(id, name) TRACE_##id = 1 << TRACE_BIT_##id,
+enum { TRACE_TABLE(X) TRACE_ALL = (1 << TRACE_COUNT) - 1 };
+#undef X
+
+/* A line for the log file. Callers look at s->trace first. */
+void store_log(struct store *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Appends to path from now on; NULL: standard error again. 0 or errno. */
+int store_log_open(struct store *s, const char *path);
+
+/* store_tick() is wanted at this time at the latest. */
+static inline void store_wake_at(struct store *s, uint64_t ms)
+{
+    if (!s->wake_ms || ms < s->wake_ms)
+        s->wake_ms = ms;
+}
 
 /* 0 or errno. The host's table is copied. Makes the nodes that a fresh store has. */
 int store_init(struct store *s, const struct host *host);
 void store_free(struct store *s);
 /* Sends what waits, goes on with connections that were cut short, frees dead ones. */
 void store_settle(struct store *s);
-/* Drops guests' events that are too old; true if it must be called again within a second. */
-bool store_tick(struct store *s);
+/* Drops guests' events that are too old, goes on with guests that had to wait. */
+void store_tick(struct store *s);
+
+/* The node at path, in the current tree, is new or another; or is no more. */
+void store_changed(struct store *s, const char *path);
+void store_removed(struct store *s, const char *path);
 
 static inline uint64_t store_next_gen(struct store *s)
 {

@@ -11,33 +11,48 @@
 #include <string.h>
 
 #include "xenstored/hash.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
-int tx_start(struct conn *c, struct tx **out)
+static int tx_new(struct conn *c, struct tx **out)
 {
-    int err = quota_take(c->s, c->dom, QUOTA_TRANSACTIONS, 1);
-    struct tx *tx;
+    struct tx *tx = calloc(1, sizeof(*tx));
 
-    if (err)
-        return err;
-    err = memory_take(c->s, c->dom, sizeof(*tx));
-    tx = err ? NULL : calloc(1, sizeof(*tx));
-    if (!tx) {
-        if (!err)
-            memory_give(c->dom, sizeof(*tx));
-        quota_give(c->dom, QUOTA_TRANSACTIONS, 1);
+    if (!tx)
         return ENOMEM;
-    }
-    do
-        tx->id = c->next_tx++;
-    while (!tx->id || tx_find(c, tx->id));
     tree_share(&tx->base, &c->s->tree);
     tree_share(&tx->work, &c->s->tree);
     tx->work.tally = &tx->tally;
     TAILQ_INIT(&tx->records);
     tx->charged = sizeof(*tx);
+    c->dom->memory += (int64_t)tx->charged;
+    c->dom->used[QUOTA_TRANSACTIONS]++;
     TAILQ_INSERT_TAIL(&c->txs, tx, link);
+    c->s->nr_txs++;
     *out = tx;
+    return 0;
+}
+
+int tx_start(struct conn *c, struct tx **out)
+{
+    int err = quota_take(c->s, c->dom, QUOTA_TRANSACTIONS, 1);
+
+    if (err)
+        return err;
+    quota_give(c->dom, QUOTA_TRANSACTIONS, 1);
+    err = memory_take(c->s, c->dom, sizeof(**out));
+    if (err)
+        return err;
+    memory_give(c->dom, sizeof(**out));
+    err = tx_new(c, out);
+    if (err)
+        return err;
+    uint32_t id;
+    do
+        id = c->next_tx++;
+    while (!id || tx_find(c, id));
+    (*out)->id = id;
+    JOURNAL_CONN(c, journal_tx_(c, id, false));
     return 0;
 }
 
@@ -59,7 +74,9 @@ void tx_free(struct conn *c, struct tx *tx)
         TAILQ_REMOVE(&tx->records, r, link);
         free(r);
     }
+    JOURNAL_CONN(c, journal_tx_(c, tx->id, true));
     TAILQ_REMOVE(&c->txs, tx, link);
+    c->s->nr_txs--;
     tree_drop(&tx->base);
     tree_drop(&tx->work);
     tally_free(&tx->tally);
@@ -89,6 +106,21 @@ static struct tx_record *record_find(struct tx *tx, const char *path, uint64_t h
     return NULL;
 }
 
+static int record_add(struct tx *tx, const char *path, size_t len, uint64_t hash, unsigned access)
+{
+    struct tx_record *r = malloc(sizeof(*r) + len + 1);
+
+    if (!r)
+        return ENOMEM;
+    r->hash = hash;
+    r->access = access;
+    memcpy(r->path, path, len + 1);
+    SLIST_INSERT_HEAD(&tx->bucket[hash % TX_BUCKETS], r, bucket);
+    TAILQ_INSERT_TAIL(&tx->records, r, link);
+    tx->count++;
+    return 0;
+}
+
 int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access)
 {
     size_t len = strlen(path);
@@ -106,18 +138,7 @@ int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access)
     err = quota_check(c->s, c->dom, QUOTA_TX_NODES, tx->count + 1);
     if (!err)
         err = charge(c, tx, sizeof(*r) + len + 1);
-    if (err)
-        return err;
-    r = malloc(sizeof(*r) + len + 1);
-    if (!r)
-        return ENOMEM;
-    r->hash = hash;
-    r->access = access;
-    memcpy(r->path, path, len + 1);
-    SLIST_INSERT_HEAD(&tx->bucket[hash % TX_BUCKETS], r, bucket);
-    TAILQ_INSERT_TAIL(&tx->records, r, link);
-    tx->count++;
-    return 0;
+    return err ? err : record_add(tx, path, len, hash, access);
 }
 
 /* ---- The end ---- */
@@ -158,8 +179,8 @@ static int replay(struct store *s, const struct tx *tx, struct tree *to, const s
         return have ? tree_remove(to, r->path, gen) : 0;
     if (!have)
         return tree_create(to, r->path, want->perms, node_value(want), want->value_len, gen);
-    bool perms = r->access & (TX_WROTE_PERMS | TX_CREATED) &&
-                 !perms_equal(want->perms, have->perms);
+    bool perms = r->access & TX_WROTE_PERMS ||
+                 (r->access & TX_CREATED && !perms_equal(want->perms, have->perms));
     if (r->access & (TX_WROTE_VALUE | TX_CREATED))
         err = tree_set_value(to, r->path, node_value(want), want->value_len, gen);
     if (!err && perms)
@@ -223,6 +244,22 @@ static void publish(struct store *s, struct tree *fresh, const struct tally *dif
     tally_merge(&s->books, diff);
 }
 
+/* Removals first, as what was made again afterwards is recorded by what it is now. */
+static void record_changes(struct store *s, const struct tx *tx, const struct tree *old)
+{
+    const struct tx_record *r;
+
+    if (!s->journal && !(s->trace & TRACE_TDB))
+        return;
+    TAILQ_FOREACH(r, &tx->records, link)
+        if (r->access & TX_WROTE && tree_find(old, r->path) &&
+            (r->access & TX_REMOVED || !tree_find(&s->tree, r->path)))
+            store_removed(s, r->path);
+    TAILQ_FOREACH(r, &tx->records, link)
+        if (r->access & TX_WROTE && tree_find(&s->tree, r->path))
+            store_changed(s, r->path);
+}
+
 static void fire_all(struct store *s, const struct tx *tx, const struct tree *old,
                      struct cause *cause)
 {
@@ -249,6 +286,11 @@ static bool wrote(const struct tx *tx)
     return false;
 }
 
+bool tx_is_current(const struct store *s, const struct tx *tx)
+{
+    return !tx->doomed && (s->tree.root == tx->base.root || reads_are_current(tx, &s->tree));
+}
+
 int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
 {
     struct store *s = c->s;
@@ -259,7 +301,7 @@ int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
 
     tree_share(&fresh, alone ? &tx->work : &s->tree);
     fresh.tally = &tally;
-    if (!alone && !reads_are_current(tx, &s->tree))
+    if (!tx_is_current(s, tx))
         err = EAGAIN;
     else if (tx->tally.failed)
         err = ENOMEM;
@@ -273,10 +315,71 @@ int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
         tree_drop(&fresh);
     } else {
         publish(s, &fresh, &tally, &old);
+        if (wrote(tx))
+            wrl_wrote(s, c->dom, true);
+        record_changes(s, tx, &old);
         fire_all(s, tx, &old, cause);
         tree_drop(&old);
     }
     tally_free(&tally);
     tx_free(c, tx);
     return err;
+}
+
+/* ---- From a state ---- */
+
+int tx_load(struct conn *c, uint32_t id)
+{
+    struct tx *tx;
+    int err = tx_new(c, &tx);
+
+    if (err)
+        return err;
+    tx->id = id;
+    tx->doomed = tx->loaded = true;
+    if (c->next_tx <= id)
+        c->next_tx = id + 1;
+    return 0;
+}
+
+static void rebase(struct conn *c, struct tx *tx)
+{
+    tree_drop(&tx->base);
+    tree_drop(&tx->work);
+    tree_share(&tx->base, &c->s->tree);
+    tree_share(&tx->work, &c->s->tree);
+    tx->work.tally = &tx->tally;
+}
+
+void tx_load_base(struct conn *c, struct tx *tx, bool doomed)
+{
+    rebase(c, tx);
+    tx->doomed = doomed;
+    tx->loaded = false;
+}
+
+int tx_load_record(struct conn *c, struct tx *tx, const char *path, unsigned access)
+{
+    size_t len = strlen(path);
+    uint64_t hash = hash_name(path, len, 0);
+    const struct node *n = tree_find(&tx->work, path);
+    size_t bytes = sizeof(struct tx_record) + len + 1 + (n && access & TX_WROTE ? node_bytes(n) : 0);
+
+    if (record_find(tx, path, hash))
+        return EEXIST;
+    tx->charged += bytes;
+    c->dom->memory += (int64_t)bytes;
+    return record_add(tx, path, len, hash, access);
+}
+
+/* What came without its contents sees the tree as it is. */
+void tx_load_done(struct conn *c)
+{
+    struct tx *tx;
+
+    TAILQ_FOREACH(tx, &c->txs, link)
+        if (tx->loaded) {
+            rebase(c, tx);
+            tx->loaded = false;
+        }
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "xenstored/hash.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 #define INDEX_START 64
@@ -53,23 +54,72 @@ static int index_add(struct watch_index *ix, struct watch *w)
     return 0;
 }
 
+/* A path's hash is made of its parts' in turn, so that all its prefixes' cost no more than its own. */
+static uint64_t hash_step(uint64_t hash, const char *name, size_t len)
+{
+    return ((hash << 23 | hash >> 41) ^ hash_name(name, len, 1)) * 0x9e3779b97f4a7c15ull;
+}
+
+static uint64_t hash_path(const char *path)
+{
+    uint64_t hash = 0;
+
+    for (const char *p = path + (*path == '/'); *p;) {
+        size_t len = strcspn(p, "/");
+
+        hash = hash_step(hash, p, len);
+        p += len;
+        p += *p == '/';
+    }
+    return hash;
+}
+
 /* ---- Registration ---- */
 
 static struct watch *find(const struct conn *c, const char *path, const char *token)
 {
+    uint64_t hash = hash_path(path);
     struct watch *w;
 
-    LIST_FOREACH(w, &c->watches, conn_link)
-        if (!strcmp(w->path, path) && !strcmp(w->token, token))
+    if (!c->s->watches.bucket)
+        return NULL;
+    LIST_FOREACH(w, bucket(&c->s->watches, hash), bucket_link)
+        if (w->conn == c && w->hash == hash && !strcmp(w->path, path) && !strcmp(w->token, token))
             return w;
     return NULL;
 }
 
-int watch_add(struct conn *c, const char *path, size_t skip, const char *token,
-              struct watch **out)
+static int watch_new(struct conn *c, const char *path, size_t skip, const char *token,
+                     uint16_t depth, struct watch **out)
 {
     size_t path_len = strlen(path), token_len = strlen(token);
-    struct watch *w;
+    struct watch *w = malloc(sizeof(*w) + path_len + token_len + 2);
+    int err;
+
+    if (!w)
+        return ENOMEM;
+    memcpy(w->path, path, path_len + 1);
+    w->token = memcpy(w->path + path_len + 1, token, token_len + 1);
+    w->depth = depth;
+    w->skip = (uint16_t)skip;
+    w->conn = c;
+    w->hash = hash_path(path);
+    err = index_add(&c->s->watches, w);
+    if (err) {
+        free(w);
+        return err;
+    }
+    c->dom->used[QUOTA_WATCHES]++;
+    c->dom->memory += (int64_t)watch_bytes(w);
+    LIST_INSERT_HEAD(&c->watches, w, conn_link);
+    *out = w;
+    return 0;
+}
+
+int watch_add(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth,
+              struct watch **out)
+{
+    size_t bytes = sizeof(**out) + strlen(path) + strlen(token) + 2;
     int err;
 
     if (find(c, path, token))
@@ -77,36 +127,32 @@ int watch_add(struct conn *c, const char *path, size_t skip, const char *token,
     err = quota_take(c->s, c->dom, QUOTA_WATCHES, 1);
     if (err)
         return err;
-    w = malloc(sizeof(*w) + path_len + token_len + 2);
-    if (!w) {
-        quota_give(c->dom, QUOTA_WATCHES, 1);
-        return ENOMEM;
-    }
-    memcpy(w->path, path, path_len + 1);
-    w->token = memcpy(w->path + path_len + 1, token, token_len + 1);
-    w->skip = skip;
-    w->conn = c;
-    w->hash = hash_name(path, path_len, 0);
-    err = memory_take(c->s, c->dom, watch_bytes(w));
-    if (!err) {
-        err = index_add(&c->s->watches, w);
-        if (err)
-            memory_give(c->dom, watch_bytes(w));
-    }
-    if (err) {
-        quota_give(c->dom, QUOTA_WATCHES, 1);
-        free(w);
+    quota_give(c->dom, QUOTA_WATCHES, 1);
+    err = memory_take(c->s, c->dom, bytes);
+    if (err)
         return err;
-    }
-    LIST_INSERT_HEAD(&c->watches, w, conn_link);
-    *out = w;
+    memory_give(c->dom, bytes);
+    err = watch_new(c, path, skip, token, depth, out);
+    if (err)
+        return err;
+    JOURNAL_CONN(c, journal_watch_(*out, false));
+    if (c->s->trace & TRACE_OBJ)
+        store_log(c->s, "watch %u dom %u %s %s", c->id, c->dom->domid, path, token);
     return 0;
+}
+
+int watch_load(struct conn *c, const char *path, size_t skip, const char *token, uint16_t depth)
+{
+    struct watch *w;
+
+    return find(c, path, token) ? EEXIST : watch_new(c, path, skip, token, depth, &w);
 }
 
 static void watch_free(struct watch *w)
 {
     struct conn *c = w->conn;
 
+    JOURNAL_CONN(c, journal_watch_(w, true));
     LIST_REMOVE(w, conn_link);
     LIST_REMOVE(w, bucket_link);
     c->s->watches.count--;
@@ -155,32 +201,59 @@ static bool permitted(const struct watch *w, const struct change *ch)
            readable(ch->parent, &v);
 }
 
-/* Fires the watches on the first len bytes of the change's path. */
-static void fire_at(struct store *s, const struct change *ch, size_t len)
+static bool deep_enough(const struct watch *w, const struct change *ch, unsigned below)
 {
-    uint64_t hash = hash_name(ch->path, len, 0);
+    if (path_is_special(ch->path) && !ch->by_depth)
+        return !w->depth || w->depth == DEPTH_ANY;
+    if (ch->by_depth && below && w->depth == DEPTH_ANY)
+        return false;
+    return w->depth >= below; /* DEPTH_ANY is more than any path has */
+}
+
+/* Fires the watches on the first len bytes of the change's path, `below` levels above its end. */
+static void fire_at(struct store *s, const struct change *ch, size_t len, uint64_t hash,
+                    unsigned below)
+{
     struct watch *w;
 
     LIST_FOREACH(w, bucket(&s->watches, hash), bucket_link)
         if (w->hash == hash && !strncmp(w->path, ch->path, len) && !w->path[len] &&
-            permitted(w, ch))
+            deep_enough(w, ch, below) && permitted(w, ch))
             watch_send(w, ch->path, ch->cause);
 }
 
+static unsigned levels(const char *path)
+{
+    unsigned n = 0;
+
+    for (const char *p = path; *p && p[1]; p++)
+        n += *p == '/';
+    return n;
+}
+
+/* From the top down, as each prefix's hash comes from the one before. */
 void watch_fire(struct store *s, const struct change *ch)
 {
-    size_t len = strlen(ch->path);
+    unsigned below = levels(ch->path);
+    uint64_t hash = 0;
 
     if (!s->watches.count)
         return;
-    fire_at(s, ch, len);
-    if (ch->exact || path_is_special(ch->path))
-        return;
-    while (len > 1) {
-        while (len > 1 && ch->path[len - 1] != '/')
-            len--;
-        len -= len > 1;
-        fire_at(s, ch, len);
+    if (*ch->path == '/') {
+        if (!ch->exact || !below)
+            fire_at(s, ch, 1, hash, below);
+    } else {
+        below++;
+    }
+    for (const char *p = ch->path + (*ch->path == '/'); *p;) {
+        size_t len = strcspn(p, "/");
+
+        hash = hash_step(hash, p, len);
+        p += len;
+        below--;
+        if (!ch->exact || !*p)
+            fire_at(s, ch, (size_t)(p - ch->path), hash, below);
+        p += *p == '/';
     }
 }
 

@@ -79,7 +79,7 @@ static void test_honest(void **state)
     struct world *w = *state;
     char big[2100] = "data/big";
 
-    assert_int_equal(page(w)->server_features, 3);
+    assert_int_equal(page(w)->server_features, 15);
     memset(big + 9, 'v', 2000);
     for (int i = 0; i < 20; i++) { /* longer than the ring, wrapping at every offset */
         assert_int_equal(guest(w, 1, XS_WRITE, big, 9 + 2000 - (size_t)i), XS_WRITE);
@@ -251,7 +251,7 @@ static void test_no_events_taken(void **state)
     }
     struct domain *d = domain_find(&w->f.s, 1);
     assert_in_range(d->memory + w->f.s.books.flat[1].bytes, 10000, 100000);
-    assert_true(w->f.s.want_tick);
+    assert_true(w->f.s.wake_ms);
     w->f.now_ms += 30000;
     store_tick(&w->f.s);
     fake_run(&w->f);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* memfd_create */
 #include "tests/unit/xs_fake.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#include "xenstored/journal.h"
 
 /* ---- The host ---- */
 
@@ -63,7 +67,8 @@ static void fake_unbind(void *priv, uint32_t port)
 {
     struct fake *f = priv;
 
-    f->dom[port - 10].port = 0;
+    if (!f->handing_over)
+        f->dom[port - 10].port = 0;
 }
 
 static void fake_notify(void *priv, uint32_t port)
@@ -84,22 +89,78 @@ static uint64_t fake_now(struct store *s)
     return ((struct fake *)s->loop)->now_ms;
 }
 
-void fake_init(struct fake *f)
+static const struct conn_ops client_ops;
+
+static struct conn *fake_adopt(struct store *s, int fd)
+{
+    struct fake *f = s->loop;
+    struct fake_client *c = fd > 0 && fd <= FAKE_CLIENTS ? f->client[fd - 1] : NULL;
+
+    if (!c || c->conn)
+        return NULL;
+    c->conn = conn_new(s, s->dom0, &client_ops, c);
+    return c->conn;
+}
+
+static void begin(struct fake *f)
 {
     struct host h = { &fake_host, f };
 
-    memset(f, 0, sizeof(*f));
     if (store_init(&f->s, &h))
         abort();
     f->s.loop = f;
     f->s.now_ms = fake_now;
+    f->s.adopt = fake_adopt;
+}
+
+void fake_init(struct fake *f)
+{
+    memset(f, 0, sizeof(*f));
+    begin(f);
+}
+
+void fake_update(struct fake *f)
+{
+    struct state_fds fds = { .evtchn = 7 };
+    struct sink k;
+
+    if (sink_open(&k, memfd_create("dump", MFD_CLOEXEC)))
+        abort();
+    state_write_header(&f->s, &k, 0);
+    state_write(&f->s, &k, &fds, 0);
+    state_write_end(&k);
+    if (k.failed)
+        abort();
+    f->handing_over = true;
+    store_free(&f->s);
+    f->handing_over = false;
+    begin(f);
+    f->s.keeps_ports = true;
+    if (state_load(&f->s, k.base, k.used))
+        abort();
+    sink_close(&k);
+    fake_run(f);
+}
+
+void fake_restart(struct fake *f, const char *dir)
+{
+    journal_close(&f->s); /* what follows is not the daemon's doing, but the kernel's */
+    store_free(&f->s);
+    begin(f);
+    if (journal_recover(&f->s, dir, "fake"))
+        abort();
+    domain_check_all(&f->s);
+    if (journal_open(&f->s, dir, "fake"))
+        abort();
+    fake_run(f);
 }
 
 void fake_free(struct fake *f)
 {
     store_free(&f->s);
     for (int i = 0; i < FAKE_DOMAINS; i++)
-        free(f->dom[i].page);
+        if (f->dom[i].page)
+            munmap(f->dom[i].page, 4096);
 }
 
 void fake_run(struct fake *f)
@@ -157,20 +218,34 @@ static void client_close(struct conn *c)
         free(cl);
 }
 
+static void client_save(struct conn *c, struct state_conn *out)
+{
+    out->type = STATE_CONN_SOCKET;
+    out->u.socket_fd = ((struct fake_client *)c->transport)->fd;
+}
+
 static const struct conn_ops client_ops = {
-    "fake", client_read, client_writev, client_interest, client_fail, client_close,
+    .kind = "fake", .read = client_read, .writev = client_writev, .interest = client_interest,
+    .fail = client_fail, .close = client_close, .save = client_save,
 };
 
 struct fake_client *fake_connect(struct fake *f)
 {
     struct fake_client *c = calloc(1, sizeof(*c));
 
+    for (int i = 0; i < FAKE_CLIENTS && !c->fd; i++)
+        if (!f->client[i]) {
+            f->client[i] = c;
+            c->fd = i + 1;
+        }
     c->conn = conn_new(&f->s, f->s.dom0, &client_ops, c);
     return c;
 }
 
 void fake_disconnect(struct fake *f, struct fake_client *c)
 {
+    if (c->fd)
+        f->client[c->fd - 1] = NULL;
     if (!c->conn) {
         free(c);
         return;
@@ -216,8 +291,8 @@ void fake_domain_up(struct fake *f, uint16_t domid)
     d->exists = true;
     d->dying = d->shutdown = false;
     d->life++;
-    if (!d->page)
-        d->page = malloc(4096);
+    if (!d->page) /* shared, for tests that fork */
+        d->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     memset(d->page, 0, 4096);
     d->rsp_cons = d->req_prod = 0;
 }

@@ -23,14 +23,19 @@ struct fake_domain {
 /* A socket client: what it has sent and not been read, what it has been sent. */
 struct fake_client {
     struct conn *conn;
+    int fd;                     /* what the store takes for its socket's number */
     char in[65536], out[65536];
     size_t in_len, out_len;
     bool closed, stuck;         /* stuck: takes nothing */
     bool failed;                /* the daemon says that it broke the protocol */
 };
 
+#define FAKE_CLIENTS 64
+
 struct fake {
     struct store s;
+    struct fake_client *client[FAKE_CLIENTS];
+    bool handing_over;          /* ports stay bound though the store lets go of them */
     struct fake_domain dom[FAKE_DOMAINS];
     uint64_t now_ms;
     bool no_gnttab;
@@ -48,6 +53,13 @@ void fake_init(struct fake *f);
 void fake_free(struct fake *f);
 /* Lets the daemon run until it has nothing to do. */
 void fake_run(struct fake *f);
+
+/*
+ * Another daemon goes on with what this one had: by a live update, with everything; or after its
+ * death, with the journal in dir, which must have been opened, and without socket clients.
+ */
+void fake_update(struct fake *f);
+void fake_restart(struct fake *f, const char *dir);
 
 struct fake_client *fake_connect(struct fake *f);
 void fake_disconnect(struct fake *f, struct fake_client *c);
