@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "hypervisor/core/client.h"
+#include "hypervisor/core/cpu_share.h"
+#include "hypervisor/core/cpupool.h"
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/host.h"
@@ -41,11 +43,11 @@ struct core *core_new(sd_event *event)
     core->domain_program = KR_PKGLIBEXECDIR "/krypton-domain";
     core->spawn = domproc_spawn;
     core->start_ns = core_now();
-    core->credit2_ratelimit_us = 1000;
     core->max_guest_channels = descriptors() / 16;
     host_read(&core->host);
-    core->dom0 = domain_create_dom0(core);
+    core->dom0 = cpupool_init(core) ? NULL : domain_create_dom0(core);
     if (!core->dom0) {
+        cpupool_free_all(core);
         sd_event_unref(core->event);
         free(core);
         errno = ENOMEM;
@@ -71,6 +73,8 @@ void core_free(struct core *core)
         }
     }
     domain_kill_now(core->dom0);
+    share_fini(core);
+    cpupool_free_all(core);
     sd_event_source_disable_unref(core->listen_src);
     sd_event_source_disable_unref(core->listen_again);
     if (core->listen_fd >= 0) {

@@ -23,10 +23,11 @@
 #include "hypervisor/core/client.h"
 #include "hypervisor/core/console.h"
 #include "hypervisor/core/core.h"
+#include "hypervisor/core/cpu_share.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/version.h"
 
-struct options { enum kr_log_level level; const char *domain_program, *console_log; };
+struct options { enum kr_log_level level; const char *domain_program, *console_log, *cgroup; };
 
 static const char usage[] =
     "Usage: kryptond [OPTION]...\n"
@@ -35,6 +36,7 @@ static const char usage[] =
     "  -v, --verbose               log everything\n"
     "      --domain-program=PATH   the program that runs a domain (also $KRYPTON_DOMAIN_PROGRAM)\n"
     "      --console-log=FILE      append the hypervisor console (xl dmesg) to a file\n"
+    "      --cgroup=DIR            enforce weights and caps in this control group (v2), which is ours\n"
     "  -h, --help                  this text\n"
     "  -V, --version               the version\n";
 
@@ -44,6 +46,7 @@ static int parse(int argc, char **argv, struct options *o)
         { "verbose", no_argument, NULL, 'v' },
         { "domain-program", required_argument, NULL, 'p' },
         { "console-log", required_argument, NULL, 'c' },
+        { "cgroup", required_argument, NULL, 'g' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
         { NULL, 0, NULL, 0 },
@@ -60,6 +63,9 @@ static int parse(int argc, char **argv, struct options *o)
             break;
         case 'c':
             o->console_log = optarg;
+            break;
+        case 'g':
+            o->cgroup = optarg;
             break;
         case 'h':
             fputs(usage, stdout);
@@ -244,6 +250,9 @@ static int serve(const struct options *o, char **args)
                    (unsigned long long)core->host.total_pages / 256,
                    (unsigned long long)(core->host.total_pages - core->host.reserve_pages) / 256);
     describe(core);
+    if (share_init(core, o->cgroup)) {
+        goto out;
+    }
     if (client_listen(core, fd) < 0) {
         kr_log(KR_ERR, "cannot serve: %s", strerror(errno));
         goto out;
