@@ -19,6 +19,7 @@
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/sched.h"
 
 #define PAGE 4096ull
 #define PORTS_PER_SLICE 256
@@ -369,6 +370,9 @@ int domain_make_vcpus(struct domain *d, uint32_t nr)
         }
         d->vcpu[d->nr_vcpus++] = v;
     }
+    /* Their threads may be there already; otherwise KL_READY sees to it. */
+    sched_apply_all(d);
+    share_apply(d);
     return 0;
 }
 
