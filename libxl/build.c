@@ -125,7 +125,9 @@ int lx_build_pre(struct lx_gc *gc, struct lx_create *cr)
     rc = apply_cpu_policy(gc, cr);
     if (!rc)
         rc = alloc_ports(gc, cr);
-    if (!rc && b->sched_params.sched != LIBXL_SCHEDULER_UNKNOWN)
+    if (!rc && (b->sched_params.sched != LIBXL_SCHEDULER_UNKNOWN ||
+                b->sched_params.weight != LIBXL_DOMAIN_SCHED_PARAM_WEIGHT_DEFAULT ||
+                b->sched_params.cap != LIBXL_DOMAIN_SCHED_PARAM_CAP_DEFAULT))
         rc = libxl_domain_sched_params_set(gc->ctx, d, &b->sched_params);
     return rc;
 }

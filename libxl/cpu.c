@@ -139,7 +139,7 @@ static int set_affinity(libxl_ctx *ctx, uint32_t domid, uint32_t vcpuid, const l
         rc = ERROR_FAIL;
         goto out;
     }
-    if (hard && !libxl_bitmap_equal(hard, &h, 0))
+    if (hard && !libxl_bitmap_equal(hard, &h, libxl_get_max_cpus(ctx)))
         LX_LOGD(WARN, domid, "vCPU %u can use only some of the CPUs asked for", vcpuid);
  out:
     libxl_bitmap_dispose(&h);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPU and memory of running domains: vcpu-set, vcpu-pin, mem-set, mem-max, sched-credit2, cpupool-list, and the
- * console.
+ * CPU and memory of running domains: vcpu-set, vcpu-pin, mem-set, mem-max, sched-credit2, and the console.
  */
 #include "xl/xl.h"
 
@@ -209,11 +208,11 @@ static int print_credit2_pools(struct xl *xl, const char *only, bool parameters_
     libxl_sched_credit2_params p;
 
     for (int i = 0; pool && i < nr_pools; i++) {
-        if ((only && strcmp(only, pool[i].pool_name)) || libxl_sched_credit2_params_get(xl->ctx, pool[i].poolid, &p)) {
+        if ((only && (!pool[i].pool_name || strcmp(only, pool[i].pool_name))) || libxl_sched_credit2_params_get(xl->ctx, pool[i].poolid, &p)) {
             continue;
         }
         found++;
-        printf("Cpupool %s: ratelimit=%dus\n", pool[i].pool_name, p.ratelimit_us);
+        printf("Cpupool %s: ratelimit=%dus\n", pool[i].pool_name ? pool[i].pool_name : "(no name)", p.ratelimit_us);
         if (parameters_only) {
             continue;
         }
@@ -232,13 +231,28 @@ static int print_credit2_pools(struct xl *xl, const char *only, bool parameters_
     return found ? 0 : 1;
 }
 
+static int set_ratelimit(struct xl *xl, const char *pool, long us)
+{
+    libxl_sched_credit2_params p = { .ratelimit_us = (int)us };
+    uint32_t id = 0;
+    int rc;
+
+    if (pool && (libxl_cpupool_qualifier_to_cpupoolid(xl->ctx, pool, &id, NULL) ||
+                 !libxl_cpupoolid_is_valid(xl->ctx, id))) {
+        xl_error("there is no CPU pool '%s'", pool);
+        return 1;
+    }
+    rc = libxl_sched_credit2_params_set(xl->ctx, id, &p);
+    return rc ? xl_fail(xl, rc, "cannot set the rate limit of CPU pool %u", id) : 0;
+}
+
 int main_sched_credit2(struct xl *xl, int argc, char **argv)
 {
     const char *dom = NULL, *pool = NULL;
     libxl_domain_sched_params p;
     bool schedparam = false;
     uint32_t domid;
-    long weight = -1, cap = -1;
+    long weight = -1, cap = -1, ratelimit = -1;
     int c, rc;
 
     while ((c = xl_getopt(xl, argc, argv)) != -1) {
@@ -246,6 +260,11 @@ int main_sched_credit2(struct xl *xl, int argc, char **argv)
         case 'd': dom = optarg; break;
         case 'p': pool = optarg; break;
         case 's': schedparam = true; break;
+        case 'r':
+            if (xl_parse_number("the rate limit", optarg, 0, 500000, &ratelimit)) {
+                return 1;
+            }
+            break;
         case 'w':
             if (xl_parse_number("the weight", optarg, 1, 65535, &weight)) {
                 return 1;
@@ -262,8 +281,14 @@ int main_sched_credit2(struct xl *xl, int argc, char **argv)
     if (!dom && (weight >= 0 || cap >= 0)) {
         xl_usage_error(xl, "-w and -c need -d DOMAIN");
     }
+    if (ratelimit >= 0 && (!schedparam || dom)) {
+        xl_usage_error(xl, "-r needs -s, and sets a pool's parameter, not a domain's");
+    }
     if (xl_ctx_open(xl)) {
         return 1;
+    }
+    if (ratelimit >= 0) {
+        return set_ratelimit(xl, pool, ratelimit);
     }
     if (!dom) {
         return print_credit2_pools(xl, pool, schedparam);
@@ -283,45 +308,4 @@ int main_sched_credit2(struct xl *xl, int argc, char **argv)
     rc = libxl_domain_sched_params_set(xl->ctx, domid, &p);
     libxl_domain_sched_params_dispose(&p);
     return rc ? xl_fail(xl, rc, "cannot set the scheduling of domain %u", domid) : 0;
-}
-
-int main_cpupool_list(struct xl *xl, int argc, char **argv)
-{
-    libxl_cpupoolinfo *pool;
-    const char *only = NULL;
-    bool cpus = false;
-    int c, nr = 0, found = 0;
-    char buf[512];
-
-    while ((c = xl_getopt(xl, argc, argv)) != -1) {
-        cpus |= c == 'c';
-    }
-    xl_operands(xl, argc, 0, 1);
-    only = optind < argc ? argv[optind] : NULL;
-    if (xl_ctx_open(xl)) {
-        return 1;
-    }
-    pool = libxl_list_cpupool(xl->ctx, &nr);
-    printf("%-19s", "Name");
-    printf(cpus ? "CPU list\n" : "CPUs   Sched     Active   Domain count\n");
-    for (int i = 0; pool && i < nr; i++) {
-        if (only && strcmp(only, pool[i].pool_name)) {
-            continue;
-        }
-        found++;
-        printf("%-19s", pool[i].pool_name);
-        if (cpus) {
-            /* One past the end, so that it never says "all". */
-            puts(xl_format_cpus(&pool[i].cpumap, (int)pool[i].cpumap.size * 8 + 1, buf, sizeof(buf)));
-        } else {
-            printf("%3d %9s       y       %4u\n", libxl_bitmap_count_set(&pool[i].cpumap),
-                   libxl_scheduler_to_string(pool[i].sched), pool[i].n_dom);
-        }
-    }
-    libxl_cpupoolinfo_list_free(pool, pool ? nr : 0);
-    if (only && !found) {
-        xl_error("there is no CPU pool '%s'", only);
-        return 1;
-    }
-    return 0;
 }

@@ -139,6 +139,7 @@ static void info_krypton(struct xl *xl, struct wanted *w)
 {
     static const struct { const char *name, *path; } rows[] = {
         { "engine", "/krypton/engine" }, { "kvm", "/krypton/kvm" },
+        { "cpu_weights", "/krypton/weights" }, { "cpu_caps", "/krypton/caps" },
     };
     xenhypfs_handle *h = xenhypfs_open((xentoollog_logger *)xl->logger, 0);
 

@@ -146,6 +146,13 @@ int main_mem_max(struct xl *, int, char **);
 int main_vcpu_set(struct xl *, int, char **);
 int main_vcpu_pin(struct xl *, int, char **);
 int main_cpupool_list(struct xl *, int, char **);
+int main_cpupool_create(struct xl *, int, char **);
+int main_cpupool_destroy(struct xl *, int, char **);
+int main_cpupool_rename(struct xl *, int, char **);
+int main_cpupool_cpu_add(struct xl *, int, char **);
+int main_cpupool_cpu_remove(struct xl *, int, char **);
+int main_cpupool_migrate(struct xl *, int, char **);
+int main_cpupool_numa_split(struct xl *, int, char **);
 int main_sched_credit2(struct xl *, int, char **);
 int main_supervise(struct xl *, int, char **);
 

@@ -11,6 +11,8 @@
 
 #include "hypervisor/core/client.h"
 #include "hypervisor/core/console.h"
+#include "hypervisor/core/cpu_share.h"
+#include "hypervisor/core/cpupool.h"
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/host.h"
@@ -48,11 +50,11 @@ struct core *core_new(sd_event *event)
     core->domain_program = KR_PKGLIBEXECDIR "/krypton-domain";
     core->spawn = domproc_spawn;
     core->start_ns = core_now();
-    core->credit2_ratelimit_us = 1000;
     core->max_guest_channels = descriptors() / 16;
     host_read(&core->host);
-    core->host_dom = core->dom0 = domain_create_host(core);
+    core->host_dom = core->dom0 = cpupool_init(core) ? NULL : domain_create_host(core);
     if (!core->dom0) {
+        cpupool_free_all(core);
         sd_event_unref(core->event);
         free(core);
         errno = ENOMEM;
@@ -110,6 +112,8 @@ void core_free(struct core *core)
     }
     domain_kill_now(core->host_dom);
     serial_close(core);
+    share_fini(core);
+    cpupool_free_all(core);
     sd_event_source_disable_unref(core->listen_src);
     sd_event_source_disable_unref(core->listen_again);
     if (core->listen_fd >= 0) {

@@ -9,6 +9,7 @@
 #ifndef KR_CORE_CORE_H
 #define KR_CORE_CORE_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +24,9 @@
 
 #include "hypervisor/domain/link.h"
 
+struct cgroup;
 struct client;
+struct cpupool;
 struct domain;
 struct vcpu;
 struct core;
@@ -73,6 +76,8 @@ struct host_info {
     uint64_t given_pages;        /* populated by domains plus outstanding claims */
     uint64_t claimed_pages;      /* of these, claims not yet populated */
     uint32_t nr_cpus, cores_per_socket, threads_per_core;
+    uint32_t nr_cpu_ids;         /* above the highest number; there may be gaps */
+    cpu_set_t cpus;              /* online, and allowed to us: nr_cpus of them */
     uint32_t cpu_khz;
 };
 
@@ -127,7 +132,11 @@ struct core {
     struct host_info host;
     struct con_ring con;
     int console_log;             /* a file that gets what the ring gets, or -1 */
-    uint32_t credit2_ratelimit_us;
+    struct cpupool *pools;       /* by rising id; the first is pool 0 */
+    cpu_set_t free_cpus;         /* in no pool */
+    struct cgroup *cgroup;       /* where weights and caps are enforced, or NULL */
+    bool nice_works;             /* ... or by nice values, which we may raise again */
+    int nice_own, nice_min;      /* ours, and the lowest that we may give */
     struct enosys_count enosys[KR_MAX_ENOSYS];
     unsigned nr_enosys;
     uint64_t nr_hypercalls;

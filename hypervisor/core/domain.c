@@ -14,9 +14,12 @@
 #include "common/log.h"
 #include "hypervisor/core/console.h"
 #include "hypervisor/core/cpu_policy.h"
+#include "hypervisor/core/cpu_share.h"
+#include "hypervisor/core/cpupool.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/sched.h"
 
 #define PAGE 4096ull
 #define PORTS_PER_SLICE 256
@@ -98,6 +101,7 @@ static void unlink_domain(struct domain *d)
     struct core *core = d->core;
     struct domain **p;
 
+    cpupool_remove_domain(d);
     if (!d->on_list) {
         return;
     }
@@ -200,7 +204,7 @@ static struct domain *alloc_domain(struct core *core, domid_t domid)
     d->refs = 1;
     d->pid = d->pidfd = d->sock = -1;
     d->ram_fd = d->ram_ro_fd = d->xen_fd = d->state_fd = -1;
-    d->weight = 256;    /* credit2's default */
+    d->weight = SHARE_DEFAULT_WEIGHT;
     return d;
 }
 
@@ -251,7 +255,7 @@ static int check_config(const struct xen_domctl_createdomain *c)
         (c->grant_opts & ~XEN_DOMCTL_GRANT_version_mask) || c->max_evtchn_port < 1) {
         return -EINVAL;
     }
-    return c->cpupool_id ? -EINVAL : 0;
+    return 0;
 }
 
 static int make_parts(struct domain *d)
@@ -303,13 +307,17 @@ int domain_create(struct core *core, domid_t domid, const struct xen_domctl_crea
     d->max_vcpus = config->max_vcpus;
     d->pause_count = 1;
     d->tsc.gtsc_khz = (uint32_t)core->tsc_khz;
-    rc = make_parts(d);
+    rc = cpupool_add_domain(d, config->cpupool_id);
+    if (!rc) {
+        rc = make_parts(d);
+    }
     if (!rc) {
         rc = domproc_start(d);
     }
     if (rc) {
         d->dying = true;
         domproc_free(d);
+        cpupool_remove_domain(d);
         free_memory(d);
         domain_put(d);
         return rc;
@@ -319,6 +327,7 @@ int domain_create(struct core *core, domid_t domid, const struct xen_domctl_crea
         core->dom0 = d;
     }
     cpu_policy_send(d);
+    share_begin(d);
     *out = d;
     return 0;
 }
@@ -336,7 +345,8 @@ struct domain *domain_create_host(struct core *core)
     d->config.max_evtchn_port = EVT_FIFO_PORTS - 1;
     d->config.max_grant_frames = KL_XEN_MAX_GRANT_FRAMES;
     d->max_pages = UINT64_MAX;
-    if (make_parts(d)) {
+    if (cpupool_add_domain(d, 0) || make_parts(d)) {
+        cpupool_remove_domain(d);
         free_memory(d);
         domain_put(d);
         return NULL;
@@ -387,6 +397,9 @@ int domain_make_vcpus(struct domain *d, uint32_t nr)
         }
         d->vcpu[d->nr_vcpus++] = v;
     }
+    /* Their threads may be there already; otherwise KL_READY sees to it. */
+    sched_apply_all(d);
+    share_apply(d);
     return 0;
 }
 
@@ -528,6 +541,7 @@ static void bury(struct domain *d)
     struct core *core = d->core;
 
     d->dead = true;
+    share_end(d);
     free_memory(d);
     unlink_domain(d);
     if (core->dom0 == d) {

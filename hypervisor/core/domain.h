@@ -15,8 +15,6 @@
 
 #include "hypervisor/core/core.h"
 
-#include <sched.h>
-
 #include <xen/domctl.h>
 #include <xen/hvm/params.h>
 
@@ -35,7 +33,8 @@ struct vcpu {
     struct sendq *out;
     struct hcall hc;
     cpu_set_t hard, soft;        /* affinities by host CPU */
-    int32_t applied_tid;         /* thread the hard affinity was last applied to */
+    int32_t applied_tid;         /* the thread that runs on ... */
+    cpu_set_t applied;           /* ... these host CPUs */
 };
 
 /* What the process has been told and has answered about running. */
@@ -96,7 +95,10 @@ struct domain {
     struct cpu_policy *policy;
     struct xen_domctl_tsc_info tsc;
     int64_t time_offset;
-    uint16_t weight, cap;
+    struct cpupool *pool;
+    uint16_t weight, cap;        /* credit2's; cap in per cent of one CPU, 0: none */
+    bool in_cgroup;              /* has a group of its own */
+    bool cap_told;               /* its process enforces a cap */
     uint64_t console_bytes;
     unsigned enosys_lines;       /* logged of its unknown hypercalls */
     struct { uint32_t timeout; uint64_t deadline; sd_event_source *src; } watchdog[2];

@@ -8,6 +8,8 @@
 
 #include <xen/vcpu.h>
 
+#include "hypervisor/core/cpupool.h"
+
 /* Where the process has been: more than a vCPU's share of time since it started is a lie. */
 static uint64_t clamp_time(const struct domain *d, uint64_t ns)
 {
@@ -123,4 +125,5 @@ void domain_getinfo(struct domain *d, struct xen_domctl_getdomaininfo *info)
     info->flags |= d->shutdown_code << XEN_DOMINF_shutdownshift;
     memcpy(info->handle, d->handle, sizeof(info->handle));
     info->arch_config = d->config.arch;
+    info->cpupool = d->pool->id;
 }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hypervisor/core/cpu_share.h"
+#include "hypervisor/core/cpupool.h"
 #include "hypervisor/core/domctl.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/guest_access.h"
@@ -158,28 +160,29 @@ DOMCTL_HANDLER(domctl_getvcpucontext)
     return rc;
 }
 
-/* What libxl calls hard and soft affinity; the host's CPUs bound both. */
+/*
+ * What libxl calls hard and soft affinity. The caller is told what is left of them within the pool;
+ * only a hard one with nothing left is refused.
+ */
 static int set_one(struct hcall *hc, struct vcpu *v, cpu_set_t *which,
-                   const struct xenctl_bitmap *map, bool hard)
+                   const struct xenctl_bitmap *map)
 {
-    cpu_set_t want, host, eff;
+    cpu_set_t want, eff;
 
-    sched_host_cpus(hc->core, &host);
     if (bitmap_from_guest(hc, map, &want)) {
         return -EFAULT;
     }
-    CPU_AND(&eff, &want, &host);
-    if (CPU_COUNT(&eff) == 0) {
+    CPU_AND(&eff, &want, &v->d->pool->cpus);
+    if (which == &v->hard && CPU_COUNT(&eff) == 0) {
         return -EINVAL;
     }
     *which = want;
-    if (hard) {
-        v->applied_tid = 0;
+    if (which == &v->hard) {
         sched_apply_affinity(v);
     } else {
         CPU_AND(&eff, &eff, &v->hard);
     }
-    return bitmap_to_guest(hc, map, &eff, hc->core->host.nr_cpus);
+    return bitmap_to_guest(hc, map, &eff, hc->core->host.nr_cpu_ids);
 }
 
 DOMCTL_HANDLER(domctl_vcpuaffinity)
@@ -206,11 +209,11 @@ DOMCTL_HANDLER(domctl_vcpuaffinity)
         v = d->vcpu[a->vcpu];
     }
     if (a->flags & XEN_VCPUAFFINITY_HARD) {
-        rc = set ? set_one(hc, v, &v->hard, &a->cpumap_hard, true) :
+        rc = set ? set_one(hc, v, &v->hard, &a->cpumap_hard) :
              bitmap_to_guest(hc, &a->cpumap_hard, &v->hard, CPU_SETSIZE);
     }
     if (!rc && (a->flags & XEN_VCPUAFFINITY_SOFT)) {
-        rc = set ? set_one(hc, v, &v->soft, &a->cpumap_soft, false) :
+        rc = set ? set_one(hc, v, &v->soft, &a->cpumap_soft) :
              bitmap_to_guest(hc, &a->cpumap_soft, &v->soft, CPU_SETSIZE);
     }
     return rc;
@@ -233,6 +236,19 @@ DOMCTL_HANDLER(domctl_nodeaffinity)
     return CPU_ISSET(0, &nodes) ? 0 : -EINVAL;
 }
 
+/*
+ * As in Xen, a weight of 0 keeps the old one, and one is set although the cap that comes with it is
+ * refused. Domain 0's are kept only: the host's processes are not ours to schedule.
+ */
+static long put_credit2(struct domain *d, const struct xen_domctl_sched_credit2 *p)
+{
+    uint32_t vcpus = d->control ? d->core->host.nr_cpus : d->nr_vcpus;
+    bool fits = p->cap <= 100 * vcpus;
+
+    share_set(d, p->weight ? p->weight : d->weight, fits ? p->cap : d->cap);
+    return fits ? 0 : -EINVAL;
+}
+
 DOMCTL_HANDLER(domctl_scheduler_op)
 {
     struct xen_domctl_scheduler_op *s = &op->u.scheduler_op;
@@ -246,16 +262,9 @@ DOMCTL_HANDLER(domctl_scheduler_op)
         s->u.credit2.cap = d->cap;
         return 0;
     case XEN_DOMCTL_SCHEDOP_putinfo:
-        /* As Xen: a weight of 0 keeps the old, a cap of 65535 does; caps are per cent of a CPU. */
-        if (s->u.credit2.weight) {
-            d->weight = s->u.credit2.weight;
-        }
-        if (s->u.credit2.cap != UINT16_MAX) {
-            d->cap = s->u.credit2.cap;
-        }
-        return 0;
+        return put_credit2(d, &s->u.credit2);
     default:
-        return -EINVAL;
+        return -EINVAL;    /* credit2 has no parameters per vCPU */
     }
 }
 

@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "hypervisor/core/console.h"
 #include "hypervisor/core/cpu_policy.h"
+#include "hypervisor/core/cpu_share.h"
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/hypercall.h"
 #include "hypervisor/core/sched.h"
@@ -392,6 +393,7 @@ static void on_notice(struct domain *d, const uint8_t *buf, size_t n)
     } else if (h.op == KL_READY) {
         d->proc_ready = true;
         sched_apply_all(d);
+        share_apply(d);
     } else if (h.op == KL_STOPPED) {
         on_stopped(d);
     } else if (h.op == KL_SHUTDOWN && n >= sizeof(struct kl_shutdown)) {

@@ -78,12 +78,18 @@ void host_cpu_topology(uint32_t cpu, uint32_t *core, uint32_t *socket)
 
 static void count_topology(struct host_info *h)
 {
-    uint32_t in_socket = 0, same_core = 0, core0, socket0;
+    uint32_t in_socket = 0, same_core = 0, core0, socket0, first = 0;
 
-    host_cpu_topology(0, &core0, &socket0);
-    for (uint32_t i = 0; i < h->nr_cpus; i++) {
+    while (!CPU_ISSET(first, &h->cpus)) {
+        first++;
+    }
+    host_cpu_topology(first, &core0, &socket0);
+    for (uint32_t i = 0; i < h->nr_cpu_ids; i++) {
         uint32_t core, socket;
 
+        if (!CPU_ISSET(i, &h->cpus)) {
+            continue;
+        }
         host_cpu_topology(i, &core, &socket);
         in_socket += socket == socket0;
         same_core += socket == socket0 && core == core0;
@@ -134,6 +140,29 @@ uint64_t host_idle_ns(uint32_t cpu)
     return (idle + iowait) * (1000000000ull / (unsigned long long)(hz > 0 ? hz : 100));
 }
 
+/*
+ * The host's CPUs are those that are online and that we may use: a control group's cpuset, or taskset,
+ * may have left us some of them only, and no thread of a guest could run on the others.
+ */
+static void read_cpus(struct host_info *h)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+    CPU_ZERO(&h->cpus);
+    if (sched_getaffinity(0, sizeof(h->cpus), &h->cpus) < 0 || !CPU_COUNT(&h->cpus)) {
+        for (long i = 0; i < online && i < CPU_SETSIZE; i++) {
+            CPU_SET((size_t)i, &h->cpus);
+        }
+        CPU_SET(0, &h->cpus);
+    }
+    h->nr_cpus = (uint32_t)CPU_COUNT(&h->cpus);
+    for (uint32_t i = 0; i < CPU_SETSIZE; i++) {
+        if (CPU_ISSET(i, &h->cpus)) {
+            h->nr_cpu_ids = i + 1;
+        }
+    }
+}
+
 void host_read(struct host_info *h)
 {
     uint64_t limit = cgroup_pages();
@@ -150,10 +179,7 @@ void host_read(struct host_info *h)
     if (h->reserve_pages > h->total_pages) {
         h->reserve_pages = h->total_pages;
     }
-    h->nr_cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
-    if (h->nr_cpus < 1) {
-        h->nr_cpus = 1;
-    }
+    read_cpus(h);
     count_topology(h);
     h->cpu_khz = cpu_khz();
 }

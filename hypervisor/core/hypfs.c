@@ -10,6 +10,8 @@
 
 #include <xen/hypfs.h>
 
+#include "hypervisor/core/cpu_share.h"
+#include "hypervisor/core/cpupool.h"
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/hypercall.h"
@@ -39,7 +41,7 @@ static int version_minor(const struct core *core, void *buf) { return number(buf
 static int cmdline(const struct core *core, void *buf) { return text(buf, core->cmdline); }
 static int ratelimit(const struct core *core, void *buf)
 {
-    return number(buf, core->credit2_ratelimit_us);
+    return number(buf, core->pools->ratelimit_us);
 }
 static int core_version(const struct core *core, void *buf) { return text(buf, KR_CORE_VERSION); }
 static int engine(const struct core *core, void *buf)
@@ -47,6 +49,8 @@ static int engine(const struct core *core, void *buf)
     return text(buf, core->described ? core->engine : "none");
 }
 static int kvm(const struct core *core, void *buf) { return text(buf, core->kvm_verdict); }
+static int caps(const struct core *core, void *buf) { return text(buf, share_caps(core)); }
+static int weights(const struct core *core, void *buf) { return text(buf, share_weights(core)); }
 static int hypercalls(const struct core *core, void *buf)
 {
     return number(buf, (uint32_t)core->nr_hypercalls);
@@ -63,10 +67,12 @@ static const struct { const char *path; uint8_t type; leaf_fn get; } tree[] = {
     { "/buildinfo/version/major", T_UINT, version_major },
     { "/buildinfo/version/minor", T_UINT, version_minor },
     { "/krypton", XEN_HYPFS_TYPE_DIR, NULL },
+    { "/krypton/caps", T_STR, caps },
     { "/krypton/engine", T_STR, engine },
     { "/krypton/hypercalls", T_UINT, hypercalls },
     { "/krypton/kvm", T_STR, kvm },
     { "/krypton/version", T_STR, core_version },
+    { "/krypton/weights", T_STR, weights },
     { "/params", XEN_HYPFS_TYPE_DIR, NULL },
     { "/params/cmdline", T_STR, cmdline },
     { "/params/sched_ratelimit_us", T_UINT, ratelimit },

@@ -23,13 +23,14 @@
 #include "hypervisor/core/client.h"
 #include "hypervisor/core/console.h"
 #include "hypervisor/core/core.h"
+#include "hypervisor/core/cpu_share.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/serial.h"
 #include "hypervisor/core/version.h"
 
 struct options {
     enum kr_log_level level;
-    const char *domain_program, *console_log;
+    const char *domain_program, *console_log, *cgroup;
     int serial;                  /* a machine's serial line, or -1 */
     unsigned long memory;        /* MiB; 0: what there is */
 };
@@ -44,6 +45,7 @@ static const char usage[] =
     "      --machine=FD            be a machine: the first domain made is domain 0, not the host;\n"
     "                              descriptor FD is the machine's serial line\n"
     "      --memory=MIB            the machine's memory\n"
+    "      --cgroup=DIR            enforce weights and caps in this control group (v2), which is ours\n"
     "  -h, --help                  this text\n"
     "  -V, --version               the version\n";
 
@@ -71,6 +73,7 @@ static int parse(int argc, char **argv, struct options *o)
         { "console-log", required_argument, NULL, 'c' },
         { "machine", required_argument, NULL, 'm' },
         { "memory", required_argument, NULL, 'M' },
+        { "cgroup", required_argument, NULL, 'g' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
         { NULL, 0, NULL, 0 },
@@ -93,6 +96,9 @@ static int parse(int argc, char **argv, struct options *o)
             if (parse_machine(c, o)) {
                 return -1;
             }
+            break;
+        case 'g':
+            o->cgroup = optarg;
             break;
         case 'h':
             fputs(usage, stdout);
@@ -299,6 +305,9 @@ static int serve(const struct options *o, char **args)
                    (unsigned long long)core->host.total_pages / 256,
                    (unsigned long long)(core->host.total_pages - core->host.reserve_pages) / 256);
     describe(core);
+    if (share_init(core, o->cgroup)) {
+        goto out;
+    }
     if (client_listen(core, fd) < 0) {
         kr_log(KR_ERR, "cannot serve: %s", strerror(errno));
         goto out;

@@ -23,13 +23,14 @@ long do_physdev_op(struct hcall *hc)
 
 static long get_cpuinfo(struct hcall *hc, struct xen_platform_op *op)
 {
-    uint32_t nr = hc->core->host.nr_cpus;
+    uint32_t nr = hc->core->host.nr_cpu_ids;
 
     op->u.pcpu_info.max_present = nr - 1;
     if (op->u.pcpu_info.xen_cpuid >= nr) {
         op->u.pcpu_info.flags = XEN_PCPU_FLAGS_INVALID;
     } else {
-        op->u.pcpu_info.flags = XEN_PCPU_FLAGS_ONLINE;
+        op->u.pcpu_info.flags =
+            CPU_ISSET(op->u.pcpu_info.xen_cpuid, &hc->core->host.cpus) ? XEN_PCPU_FLAGS_ONLINE : 0;
         op->u.pcpu_info.apic_id = op->u.pcpu_info.xen_cpuid;
         op->u.pcpu_info.acpi_id = op->u.pcpu_info.xen_cpuid;
     }

@@ -12,6 +12,8 @@
 #include <xen/sched.h>
 
 #include "common/log.h"
+#include "hypervisor/core/cpu_share.h"
+#include "hypervisor/core/cpupool.h"
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/guest_access.h"
@@ -126,21 +128,20 @@ long do_sched_op(struct hcall *hc)
     }
 }
 
-void sched_host_cpus(const struct core *core, cpu_set_t *set)
+void sched_effective(const struct vcpu *v, cpu_set_t *set)
 {
-    CPU_ZERO(set);
-    for (uint32_t i = 0; i < core->host.nr_cpus && i < CPU_SETSIZE; i++) {
-        CPU_SET(i, set);
+    CPU_AND(set, &v->hard, &v->d->pool->cpus);
+    if (!CPU_COUNT(set)) {
+        *set = v->d->pool->cpus;
     }
 }
 
-/* The thread id comes from the domain's process: it must be a thread of that very process. */
-static bool is_thread_of(pid_t pid, int32_t tid)
+bool sched_is_thread(const struct domain *d, int32_t tid)
 {
     char path[64];
 
-    snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
-    return pid > 0 && tid > 0 && access(path, F_OK) == 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)d->pid, (int)tid);
+    return d->pid > 0 && tid > 0 && access(path, F_OK) == 0;
 }
 
 uint32_t sched_last_cpu(const struct domain *d, int32_t tid)
@@ -150,7 +151,7 @@ uint32_t sched_last_cpu(const struct domain *d, int32_t tid)
     uint32_t cpu = 0;
     FILE *f;
 
-    if (!is_thread_of(d->pid, tid)) {
+    if (!sched_is_thread(d, tid)) {
         return 0;
     }
     snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)d->pid, (int)tid);
@@ -165,38 +166,61 @@ uint32_t sched_last_cpu(const struct domain *d, int32_t tid)
     if (f) {
         fclose(f);
     }
-    return cpu < d->core->host.nr_cpus ? cpu : 0;
+    return cpu < d->core->host.nr_cpu_ids ? cpu : 0;
 }
 
-int sched_apply_affinity(struct vcpu *v)
+/* A thread starts with the core's own affinity, which is all CPUs of the host. */
+void sched_apply_affinity(struct vcpu *v)
 {
     struct domain *d = v->d;
     struct vcpu_report r;
-    cpu_set_t host, eff;
+    cpu_set_t eff;
 
     domain_vcpu_report(d, v->id, &r);
-    if (r.tid == v->applied_tid || !is_thread_of(d->pid, r.tid)) {
-        return 0;
+    sched_effective(v, &eff);
+    if (r.tid != v->applied_tid) {
+        v->applied_tid = r.tid;
+        v->applied = d->core->host.cpus;
     }
-    sched_host_cpus(d->core, &host);
-    CPU_AND(&eff, &v->hard, &host);
+    if (CPU_EQUAL(&eff, &v->applied) || !sched_is_thread(d, r.tid)) {
+        return;
+    }
     if (sched_setaffinity(r.tid, sizeof(eff), &eff) < 0) {
-        kr_log_once(KR_WARN, "cannot set a vCPU's affinity: %s", strerror(errno));
-        return -errno;
+        /* The host has taken these CPUs away from us since we looked, say. */
+        kr_log(KR_WARN, "domain %u: cannot set the affinity of vCPU %u: %s", d->domid, v->id, strerror(errno));
+        return;
     }
-    v->applied_tid = r.tid;
-    return 0;
+    v->applied = eff;
 }
 
 void sched_apply_all(struct domain *d)
 {
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
-        cpu_set_t host, eff;
+        sched_apply_affinity(d->vcpu[i]);
+    }
+}
 
-        sched_host_cpus(d->core, &host);
-        CPU_AND(&eff, &d->vcpu[i]->hard, &host);
-        if (!CPU_EQUAL(&eff, &host)) {
-            sched_apply_affinity(d->vcpu[i]);
+void sched_pool_changed(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        struct vcpu *v = d->vcpu[i];
+        cpu_set_t left;
+
+        CPU_AND(&left, &v->hard, &d->pool->cpus);
+        if (!CPU_COUNT(&left)) {
+            kr_log(KR_NOTICE, "domain %u: vCPU %u may use any CPU of its pool: it has lost its own", d->domid, i);
+            memset(&v->hard, 0xff, sizeof(v->hard));
         }
     }
+    sched_apply_all(d);
+}
+
+void sched_pool_moved(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        memset(&d->vcpu[i]->hard, 0xff, sizeof(d->vcpu[i]->hard));
+        memset(&d->vcpu[i]->soft, 0xff, sizeof(d->vcpu[i]->soft));
+    }
+    sched_apply_all(d);
+    share_set(d, SHARE_DEFAULT_WEIGHT, 0);
 }

@@ -8,12 +8,12 @@
 #include "common/log.h"
 #include "hypervisor/core/console.h"
 #include "hypervisor/core/cpu_policy.h"
+#include "hypervisor/core/cpupool.h"
 #include "hypervisor/core/domctl.h"
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/host.h"
 #include "hypervisor/core/hypercall.h"
-#include "hypervisor/core/sched.h"
 
 #define PAGE 4096ull
 
@@ -62,7 +62,7 @@ SYSCTL_HANDLER(op_physinfo)
     p->threads_per_core = h->threads_per_core;
     p->cores_per_socket = h->cores_per_socket;
     p->nr_cpus = h->nr_cpus;
-    p->max_cpu_id = h->nr_cpus - 1;
+    p->max_cpu_id = h->nr_cpu_ids - 1;
     p->nr_nodes = 1;
     p->cpu_khz = h->cpu_khz;
     p->total_pages = h->total_pages;
@@ -178,10 +178,11 @@ SYSCTL_HANDLER(op_debug_keys)
 SYSCTL_HANDLER(op_getcpuinfo)
 {
     struct xen_sysctl_getcpuinfo *g = &op->u.getcpuinfo;
-    uint32_t n = g->max_cpus < hc->core->host.nr_cpus ? g->max_cpus : hc->core->host.nr_cpus;
+    uint32_t n = g->max_cpus < hc->core->host.nr_cpu_ids ? g->max_cpus : hc->core->host.nr_cpu_ids;
 
     for (uint32_t i = 0; i < n; i++) {
-        struct xen_sysctl_cpuinfo info = { .idletime = host_idle_ns(i) };
+        bool there = CPU_ISSET(i, &hc->core->host.cpus);
+        struct xen_sysctl_cpuinfo info = { .idletime = there ? host_idle_ns(i) : 0 };
 
         if (copy_to_guest(hc, (uint64_t)(uintptr_t)g->info.p + i * sizeof(info), &info,
                           sizeof(info))) {
@@ -207,17 +208,21 @@ SYSCTL_HANDLER(op_availheap)
 SYSCTL_HANDLER(op_cputopoinfo)
 {
     struct xen_sysctl_cputopoinfo *t = &op->u.cputopoinfo;
-    uint32_t n = t->num_cpus < hc->core->host.nr_cpus ? t->num_cpus : hc->core->host.nr_cpus;
+    uint32_t n = t->num_cpus < hc->core->host.nr_cpu_ids ? t->num_cpus : hc->core->host.nr_cpu_ids;
 
     for (uint32_t i = 0; t->cputopo.p && i < n; i++) {
-        struct xen_sysctl_cputopo c = { .node = 0 };
+        struct xen_sysctl_cputopo c = { XEN_INVALID_CORE_ID, XEN_INVALID_SOCKET_ID,
+                                        XEN_INVALID_NODE_ID };
 
-        host_cpu_topology(i, &c.core, &c.socket);
+        if (CPU_ISSET(i, &hc->core->host.cpus)) {
+            c.node = 0;
+            host_cpu_topology(i, &c.core, &c.socket);
+        }
         if (copy_to_guest(hc, (uint64_t)(uintptr_t)t->cputopo.p + i * sizeof(c), &c, sizeof(c))) {
             return -EFAULT;
         }
     }
-    t->num_cpus = t->cputopo.p ? n : hc->core->host.nr_cpus;
+    t->num_cpus = t->cputopo.p ? n : hc->core->host.nr_cpu_ids;
     return 0;
 }
 
@@ -243,50 +248,29 @@ SYSCTL_HANDLER(op_numainfo)
 
 SYSCTL_HANDLER(op_cpupool)
 {
-    struct xen_sysctl_cpupool_op *p = &op->u.cpupool_op;
-    cpu_set_t set;
-
-    switch (p->op) {
-    case XEN_SYSCTL_CPUPOOL_OP_INFO:
-        /* The first pool whose id is at least the one asked for: there is pool 0. */
-        if (p->cpupool_id != 0) {
-            return -ENOENT;
-        }
-        p->sched_id = XEN_SCHEDULER_CREDIT2;
-        p->n_dom = hc->core->nr_domains;
-        sched_host_cpus(hc->core, &set);
-        return bitmap_to_guest(hc, &p->cpumap, &set, hc->core->host.nr_cpus);
-    case XEN_SYSCTL_CPUPOOL_OP_FREEINFO:
-        CPU_ZERO(&set);
-        return bitmap_to_guest(hc, &p->cpumap, &set, hc->core->host.nr_cpus);
-    case XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN:
-        return p->cpupool_id == 0 ? 0 : -ENOENT;
-    default:
-        return -EOPNOTSUPP;    /* there is the one pool */
-    }
+    return cpupool_sysctl(hc, &op->u.cpupool_op);
 }
 
 SYSCTL_HANDLER(op_scheduler)
 {
     struct xen_sysctl_scheduler_op *s = &op->u.scheduler_op;
+    struct xen_sysctl_credit2_schedule *p = &s->u.sched_credit2;
+    struct cpupool *pool = cpupool_find(hc->core, s->cpupool_id);
 
-    if (s->cpupool_id != 0) {
-        return -ESRCH;
-    }
-    if (s->sched_id != XEN_SCHEDULER_CREDIT2) {
+    if (s->cmd != XEN_SYSCTL_SCHEDOP_putinfo && s->cmd != XEN_SYSCTL_SCHEDOP_getinfo) {
         return -EINVAL;
+    }
+    if (!pool || s->sched_id != XEN_SCHEDULER_CREDIT2) {
+        return pool ? -EINVAL : -ESRCH;
     }
     if (s->cmd == XEN_SYSCTL_SCHEDOP_putinfo) {
-        /* XEN_SYSCTL_SCHED_RATELIMIT_MIN..MAX: 100 us to 500 ms, or 0 */
-        if (s->u.sched_credit2.ratelimit_us &&
-            (s->u.sched_credit2.ratelimit_us < 100 || s->u.sched_credit2.ratelimit_us > 500000)) {
+        if (p->ratelimit_us && (p->ratelimit_us < XEN_SYSCTL_SCHED_RATELIMIT_MIN ||
+                                p->ratelimit_us > XEN_SYSCTL_SCHED_RATELIMIT_MAX)) {
             return -EINVAL;
         }
-        hc->core->credit2_ratelimit_us = s->u.sched_credit2.ratelimit_us;
-    } else if (s->cmd != XEN_SYSCTL_SCHEDOP_getinfo) {
-        return -EINVAL;
+        pool->ratelimit_us = p->ratelimit_us;
     }
-    s->u.sched_credit2.ratelimit_us = hc->core->credit2_ratelimit_us;
+    p->ratelimit_us = pool->ratelimit_us;
     return 0;
 }
 

@@ -17,6 +17,7 @@
 
 #include "common/log.h"
 #include "hypervisor/domain/callbacks.h"
+#include "hypervisor/domain/cap.h"
 #include "hypervisor/domain/event.h"
 #include "hypervisor/domain/memory.h"
 #include "hypervisor/domain/time.h"
@@ -155,6 +156,9 @@ static int update_param(struct machine *m, struct control_msg *msg)
         break;
     case HVM_PARAM_TRIPLE_FAULT_REASON:
         atomic_store(&m->triple_fault_reason, (uint32_t)msg->param.value);
+        break;
+    case KL_PARAM_CPU_CAP:
+        cap_set(m, msg->param.value < UINT32_MAX ? (uint32_t)msg->param.value : 0);
         break;
     case KL_PARAM_TIME_OFFSET:
         atomic_store(&m->clock.wall_shift, (int64_t)msg->param.value);

@@ -110,6 +110,8 @@ struct kl_port { struct kl_hdr h; uint32_t port, kind, vcpu, virq, seq, reserved
 struct kl_param { struct kl_hdr h; uint32_t index, reserved; uint64_t value; };
 /* An index beyond the HVM parameters: seconds to add to the wall clock (settimeoffset), signed. */
 #define KL_PARAM_TIME_OFFSET 0x10000
+/* Another: how much processor time all vCPUs together may use, in per cent of one CPU; 0: no limit. */
+#define KL_PARAM_CPU_CAP 0x10001
 
 struct kl_cpuid_leaf { uint32_t leaf, subleaf, a, b, c, d; };        /* subleaf 0xffffffff: none */
 #define KL_MAX_CPUID 256

@@ -121,8 +121,18 @@ struct vcpu {
     uint64_t runstate_time[4];
     uint64_t cpu_sampled, wall_running; /* for the runnable share of "running" */
     uint64_t hypercalls;                /* answered here, not yet told */
+    uint32_t cap_gen;                   /* cap_used is from under this cap */
+    uint64_t cap_used;                  /* the thread's processor time, already charged */
+    bool cap_waits;                     /* in debt, until well out of it */
     char debug[120];                    /* the debug console's line so far */
     size_t debug_len;
+};
+
+/* How much processor time the vCPUs may use together. See cap.c. */
+struct cpu_cap {
+    _Atomic uint32_t percent;           /* of one CPU; 0: no limit */
+    _Atomic uint32_t gen;               /* changes with percent */
+    _Atomic uint64_t paid;              /* host monotonic ns by which all use so far is paid for */
 };
 
 /* Guest system time as a line through (tsc, ns); the same for all vCPUs. See time.c. */
@@ -176,6 +186,8 @@ struct machine {
     unsigned nr_cpuid;
     bool amd;
     uint32_t tsc_khz;
+
+    struct cpu_cap cap;
 
     /* Running, under run_lock. */
     pthread_mutex_t run_lock;

@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "common/sanitizer.h"
 #include "hypervisor/domain/callbacks.h"
+#include "hypervisor/domain/cap.h"
 #include "hypervisor/domain/control.h"
 #include "hypervisor/domain/event.h"
 #include "hypervisor/domain/lapic.h"
@@ -578,7 +579,7 @@ static void rewind_hypercall(struct vcpu *v)
 /* One turn of the loop: everything that may happen between two stretches of guest code. */
 static void turn(struct vcpu *v)
 {
-    uint64_t now;
+    uint64_t now, until;
 
     atomic_store(&v->where, VCPU_IN_LOOP);
     if (atomic_exchange(&v->work, 0)) {
@@ -598,6 +599,11 @@ static void turn(struct vcpu *v)
     if (!wait_blocked(v, now)) {
         return;
     }
+    until = cap_wait_until(v, now);
+    if (until > now) {
+        sleep_until(v, until, RUNSTATE_runnable);
+        return;
+    }
     time_refresh(v, now);
     if (now - v->runstate_since > ACCOUNT_EVERY) {
         account(v, now);
@@ -608,6 +614,7 @@ static void turn(struct vcpu *v)
     }
     deliver(v);
     handle_exit(v, v->m->ops->run(v->ev, slice(v, now)));
+    cap_charge(v);
     if (v->rewind) {
         rewind_hypercall(v);
     }
