@@ -17,6 +17,7 @@
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/grant_table.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/resource.h"
 
 #define MAX_CLIENTS 1024
 #define REQUESTS_PER_TURN 8
@@ -281,7 +282,7 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
         if (e.type == P2M_NONE) {
             rc = add_run(r, out->run, &nr_runs, -1, (uint64_t)-EINVAL, 1);
         } else {
-            rc = add_run(r, out->run, &nr_runs, e.type == P2M_RAM ? ram : d->xen_fd, e.page, 1);
+            rc = add_run(r, out->run, &nr_runs, p2m_is_ram(e.type) ? ram : d->xen_fd, e.page, 1);
         }
     }
     out->size = m->nr;
@@ -290,41 +291,10 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
     return rc;
 }
 
-static int resource_frames(struct domain *d, const struct kw_map_resource *m, uint64_t *first,
-                           uint64_t *exist)
-{
-    uint64_t end;
-
-    if (m->type != XENMEM_resource_grant_table) {
-        return -EOPNOTSUPP;
-    }
-    if (__builtin_add_overflow(m->frame, m->nr, &end)) {
-        return -EINVAL;
-    }
-    if (m->id == XENMEM_resource_grant_table_id_shared) {
-        *first = KL_XEN_GRANT_FRAMES;
-        *exist = d->gt.max_frames;
-    } else if (m->id == XENMEM_resource_grant_table_id_status && d->gt.version == 2) {
-        *first = KL_XEN_STATUS_FRAMES;
-        *exist = (d->gt.max_frames * GNT_V2_PER_FRAME + GNT_STATUS_PER_FRAME - 1) /
-                 GNT_STATUS_PER_FRAME;
-    } else {
-        return -EINVAL;
-    }
-    if (end > *exist) {
-        return -EINVAL;
-    }
-    if (!m->nr) {
-        return 0;
-    }
-    return m->id == XENMEM_resource_grant_table_id_shared ? gnt_grow(d, (uint32_t)end) :
-           gnt_grow_status(d, (uint32_t)end);
-}
-
 static int do_map_resource(struct client *c, const struct kw_map_resource *m, struct reply *r)
 {
     struct kw_map_reply *out = (struct kw_map_reply *)r->u.bytes;
-    uint64_t first = 0, exist = 0;
+    uint64_t page = 0, frames = 0;
     struct domain *d;
     uint32_t nr_runs = 0;
     int rc = may_name(c, m->domid);
@@ -339,11 +309,12 @@ static int do_map_resource(struct client *c, const struct kw_map_resource *m, st
     if (d->control) {
         return -EINVAL;
     }
-    rc = resource_frames(d, m, &first, &exist);
+    rc = resource_size(d, m->type, m->id, &frames);
     if (!rc && m->nr) {
-        rc = add_run(r, out->run, &nr_runs, d->xen_fd, first + m->frame, (uint32_t)m->nr);
+        rc = resource_acquire(d, c->hc.d->domid, m->type, m->id, m->frame, m->nr, &page);
+        rc = rc ? rc : add_run(r, out->run, &nr_runs, d->xen_fd, page, (uint32_t)m->nr);
     }
-    out->size = exist;
+    out->size = frames;
     out->nr_runs = nr_runs;
     r->len = sizeof(*out) + nr_runs * sizeof(out->run[0]);
     return rc;

@@ -14,9 +14,11 @@
 #include "common/log.h"
 #include "hypervisor/core/console.h"
 #include "hypervisor/core/cpu_policy.h"
+#include "hypervisor/core/dm_op.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/ioreq.h"
 
 #define PAGE 4096ull
 #define PORTS_PER_SLICE 256
@@ -62,6 +64,7 @@ static void free_memory(struct domain *d)
     domain_account(d, -(int64_t)d->tot_pages);
     gnt_free(d);
     evtchn_free(d);
+    dm_free(d);
     p2m_free(d);
     if (d->xen_map) {
         munmap(d->xen_map, KL_XEN_PAGES * PAGE);
@@ -359,6 +362,10 @@ int domain_make_vcpus(struct domain *d, uint32_t nr)
             return rc;
         }
         d->vcpu[d->nr_vcpus++] = v;
+        rc = ioreq_add_vcpu(d, v->id);
+        if (rc) {
+            return rc;
+        }
     }
     return 0;
 }

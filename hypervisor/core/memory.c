@@ -9,6 +9,7 @@
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/resource.h"
 
 #define PAGE 4096u
 /* What one turn may take: about a millisecond. Freeing is dearer than giving. */
@@ -461,19 +462,24 @@ static long op_acquire_resource(struct hcall *hc)
 {
     struct xen_mem_acquire_resource r;
     struct domain *d;
+    uint64_t frames;
     int rc;
 
     if (copy_from_guest(hc, &r, hc->arg[1], sizeof(r))) {
         return -EFAULT;
     }
+    if (r.pad) {
+        return -EINVAL;
+    }
     rc = guest_target(hc, r.domid, &d);
+    rc = rc ? rc : resource_size(d, r.type, r.id, &frames);
     if (rc) {
         return rc;
     }
-    if (r.pad || r.type != XENMEM_resource_grant_table || r.frame_list.p) {
-        return r.pad ? -EINVAL : -EOPNOTSUPP;
+    if (r.frame_list.p || r.nr_frames) {
+        return r.frame_list.p ? -EOPNOTSUPP : -EINVAL;
     }
-    r.nr_frames = d->gt.max_frames;
+    r.nr_frames = (uint32_t)frames;
     return copy_to_guest(hc, hc->arg[1], &r, sizeof(r));
 }
 

@@ -171,7 +171,8 @@ static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
     struct kl_run_map *last = d->batch_nr ? &d->batch[d->batch_nr - 1] : NULL;
 
     if (d->batch_nr && d->batch_op == op && last->gfn + last->nr == run.gfn &&
-        (op == KL_UNMAP || (last->mem == run.mem && last->page + last->nr == run.page))) {
+        (op == KL_UNMAP || (last->mem == run.mem && last->type == run.type &&
+                            last->page + last->nr == run.page))) {
         last->nr += run.nr;
         return;
     }
@@ -197,9 +198,11 @@ static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
 static void gather_map(struct domain *d, uint64_t gfn, uint64_t nr, enum p2m_type type,
                        uint64_t page)
 {
+    uint32_t as = type == P2M_RAM_RO ? ENGINE_GFN_ROM
+                : type == P2M_RAM_IOREQ ? KL_TYPE_IOREQ : ENGINE_GFN_RAM;
+
     gather(d, KL_MAP, (struct kl_run_map){ gfn, nr, page,
-                                           type == P2M_RAM ? KL_MEM_RAM : KL_MEM_XEN,
-                                           ENGINE_GFN_RAM });
+                                           p2m_is_ram(type) ? KL_MEM_RAM : KL_MEM_XEN, as });
 }
 
 static void gather_unmap(struct domain *d, uint64_t gfn)
@@ -361,6 +364,20 @@ int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page)
     set(d, gfn, P2M_XEN, page);
     d->p2m.xen_gfn[page] = (uint32_t)gfn + 1;
     gather_map(d, gfn, 1, P2M_XEN, page);
+    return 0;
+}
+
+int p2m_set_ram_type(struct domain *d, uint64_t gfn, enum p2m_type type)
+{
+    struct p2m_entry e = p2m_lookup(d, gfn);
+
+    if (!p2m_is_ram(e.type)) {
+        return -EINVAL;
+    }
+    if (e.type != type) {
+        set(d, gfn, type, e.page);
+        gather_map(d, gfn, 1, type, e.page);
+    }
     return 0;
 }
 

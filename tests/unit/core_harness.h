@@ -25,6 +25,7 @@
 #define ARENA_VA   0x7f0000000000ull
 #define ARENA_SIZE (16u << 20)
 #define TEST_DOMS  64
+#define TEST_WAYS  5
 
 /* The test's end of one client. */
 struct tc {
@@ -53,6 +54,13 @@ struct tp {
     uint64_t mapped, unmapped;
     struct kl_param param;
     unsigned params;
+    /* I/O request servers as last told (NULL: gone), and their ways by vCPU, the last one buffered */
+    struct kl_ioreq *ioreq[KL_XEN_MAX_IOREQ_SERVERS];
+    struct { uint32_t port; int recv, send; } way[KL_XEN_MAX_IOREQ_SERVERS][TEST_WAYS];
+    struct kl_msi msi;
+    struct kl_inject inject;
+    unsigned msis, injects;
+    uint32_t map_type;         /* of the last KL_MAP's last run */
 };
 
 struct th {

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Resources of a domain that others may map: grant tables, the pages of I/O request servers. All lie
+ * in the domain's Xen-owned memfd.
+ */
+#ifndef KR_CORE_RESOURCE_H
+#define KR_CORE_RESOURCE_H
+
+#include "hypervisor/core/core.h"
+
+/* How many frames a resource (XENMEM_resource_*, id) has: 0 or Xen's -errno (none: -EINVAL). */
+int resource_size(const struct domain *d, uint32_t type, uint32_t id, uint64_t *frames);
+/*
+ * Makes frames [frame, frame + nr) exist, nr > 0, for domain `by`. *page: where the first one lies in
+ * the memfd. 0 or Xen's -errno.
+ */
+int resource_acquire(struct domain *d, domid_t by, uint32_t type, uint32_t id, uint64_t frame,
+                     uint64_t nr, uint64_t *page);
+
+#endif
