@@ -282,7 +282,7 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
         if (e.type == P2M_NONE || e.type == P2M_FOREIGN) {    /* others' pages are others' to show */
             rc = add_run(r, out->run, &nr_runs, -1, (uint64_t)-EINVAL, 1);
         } else {
-            rc = add_run(r, out->run, &nr_runs, e.type == P2M_RAM ? ram : d->xen_fd, e.page, 1);
+            rc = add_run(r, out->run, &nr_runs, p2m_is_ram(e.type) ? ram : d->xen_fd, e.page, 1);
         }
     }
     out->size = m->nr;
@@ -294,7 +294,7 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
 static int do_map_resource(struct client *c, const struct kw_map_resource *m, struct reply *r)
 {
     struct kw_map_reply *out = (struct kw_map_reply *)r->u.bytes;
-    uint64_t first = 0, exist = 0;
+    uint64_t page = 0, frames = 0;
     struct domain *d;
     uint32_t nr_runs = 0;
     int rc = may_name(c, m->domid);
@@ -309,11 +309,12 @@ static int do_map_resource(struct client *c, const struct kw_map_resource *m, st
     if (d->host) {
         return -EINVAL;
     }
-    rc = resource_frames(d, m->type, m->id, m->frame, m->nr, &first, &exist);
+    rc = resource_size(d, m->type, m->id, &frames);
     if (!rc && m->nr) {
-        rc = add_run(r, out->run, &nr_runs, d->xen_fd, first + m->frame, (uint32_t)m->nr);
+        rc = resource_acquire(d, c->hc.d->domid, m->type, m->id, m->frame, m->nr, &page);
+        rc = rc ? rc : add_run(r, out->run, &nr_runs, d->xen_fd, page, (uint32_t)m->nr);
     }
-    out->size = exist;
+    out->size = frames;
     out->nr_runs = nr_runs;
     r->len = sizeof(*out) + nr_runs * sizeof(out->run[0]);
     return rc;

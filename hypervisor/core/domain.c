@@ -16,9 +16,11 @@
 #include "hypervisor/core/cpu_policy.h"
 #include "hypervisor/core/cpu_share.h"
 #include "hypervisor/core/cpupool.h"
+#include "hypervisor/core/dm_op.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/ioreq.h"
 #include "hypervisor/core/sched.h"
 
 #define PAGE 4096ull
@@ -78,6 +80,7 @@ static void free_memory(struct domain *d)
     domain_account(d, -(int64_t)(d->tot_pages - d->held.nr));
     gnt_free(d);
     evtchn_free(d);
+    dm_free(d);
     p2m_free(d);
     if (d->xen_map) {
         munmap(d->xen_map, KL_XEN_PAGES * PAGE);
@@ -396,6 +399,10 @@ int domain_make_vcpus(struct domain *d, uint32_t nr)
             return rc;
         }
         d->vcpu[d->nr_vcpus++] = v;
+        rc = ioreq_add_vcpu(d, v->id);
+        if (rc) {
+            return rc;
+        }
     }
     /* Their threads may be there already; otherwise KL_READY sees to it. */
     sched_apply_all(d);

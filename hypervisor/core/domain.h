@@ -92,6 +92,7 @@ struct domain {
     struct gnt_share *shares;    /* the host: pages that clients shared */
 
     uint64_t hvm_param[HVM_NR_PARAMS];
+    struct dm *dm;               /* device models; NULL until one asks for something */
     struct cpu_policy *policy;
     struct xen_domctl_tsc_info tsc;
     int64_t time_offset;

@@ -216,6 +216,7 @@ static void drop_port(struct domain *d, uint32_t port)
             evtchn_from_port(d, e->own_next)->own_prev = e->own_prev;
         }
     }
+    d->evt->used_xen -= e->xen;
     memset(e, 0, sizeof(*e));
     d->evt->used--;
     if (port < d->evt->lowest_free) {
@@ -245,7 +246,7 @@ static void tell(struct domain *d, uint32_t port)
     struct kl_port m = { .port = port, .kind = kind[e->state], .vcpu = e->vcpu, .virq = e->virq };
     int fds[2], nr = 0;
 
-    if (d->host || d->proc_gone) {
+    if (d->host || d->proc_gone || e->xen) {
         return;
     }
     if (e->state == EVTCHNSTAT_interdomain) {
@@ -289,6 +290,29 @@ int evtchn_alloc_unbound(struct domain *d, domid_t remote, struct client *owner,
     }
     e->remote_domid = remote;
     tell(d, *port);
+    return 0;
+}
+
+int evtchn_alloc_xen(struct domain *d, uint32_t vcpu, domid_t remote, uint32_t *port)
+{
+    struct channel *ch;
+    struct evtchn *e;
+    int rc = get_free_port(d, port);
+
+    if (rc) {
+        return rc;
+    }
+    ch = channel_new();
+    if (!ch) {
+        return -ENOMEM;
+    }
+    ch->refs = 1;
+    e = take_port(d, *port, EVTCHNSTAT_unbound, NULL);
+    e->ch = ch;
+    e->xen = true;
+    e->vcpu = vcpu;
+    e->remote_domid = remote;
+    d->evt->used_xen++;
     return 0;
 }
 
@@ -411,7 +435,7 @@ static void unbind_peer(struct domain *d, struct evtchn *e)
     re->state = EVTCHNSTAT_unbound;
     re->remote_domid = d->domid;
     re->remote_port = 0;
-    if (!re->owner) {    /* a client keeps the descriptors that it was given */
+    if (!re->owner && !re->xen) {    /* who has been given descriptors keeps them */
         channel_put(re->ch);
         re->ch = NULL;
     }
@@ -443,8 +467,9 @@ int evtchn_close(struct domain *d, uint32_t port)
 bool evtchn_close_some(struct domain *d, uint32_t n)
 {
     struct evtchn_table *t = d->evt;
+    uint32_t keep = t && !d->dying ? t->used_xen : 0;
 
-    while (t && t->used && n--) {
+    while (t && t->used > keep && n--) {
         if (t->reset_next == 0 || t->reset_next > t->max_port) {
             t->reset_next = 1;
         }
@@ -452,16 +477,19 @@ bool evtchn_close_some(struct domain *d, uint32_t n)
             t->reset_next += EVT_BUCKET - t->reset_next % EVT_BUCKET;
             continue;
         }
-        evtchn_close(d, t->reset_next++);
+        if (!keep || !evtchn_from_port(d, t->reset_next)->xen) {
+            evtchn_close(d, t->reset_next);
+        }
+        t->reset_next++;
     }
-    return !t || !t->used;
+    return !t || t->used <= keep;
 }
 
 int evtchn_send(struct domain *d, uint32_t port)
 {
     struct evtchn *e = open_port(d, port);
 
-    if (!e) {
+    if (!e || e->xen) {
         return -EINVAL;
     }
     switch (e->state) {
@@ -507,6 +535,9 @@ static int op_status(struct hcall *hc, struct evtchn_status *s)
     if (!e && (!d->evt || s->port > d->evt->max_port)) {
         return -EINVAL;
     }
+    if (e && e->xen) {
+        return -EACCES;
+    }
     memset(&s->u, 0, sizeof(s->u));
     s->status = e ? e->state : EVTCHNSTAT_closed;
     s->vcpu = e ? e->vcpu : 0;
@@ -528,7 +559,7 @@ static int op_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu)
     if (d->host ? vcpu >= d->core->host.nr_cpus : vcpu >= d->nr_vcpus) {
         return -ENOENT;
     }
-    if (!e) {
+    if (!e || e->xen) {
         return -EINVAL;
     }
     if (e->state == EVTCHNSTAT_ipi || (e->state == EVTCHNSTAT_virq && !virq_is_global(e->virq))) {
@@ -575,6 +606,13 @@ static int op_bind_interdomain(struct hcall *hc, struct evtchn_bind_interdomain 
     domid_t remote = b->remote_dom == DOMID_SELF ? hc->d->domid : b->remote_dom;
 
     return evtchn_bind_interdomain(hc->d, remote, b->remote_port, NULL, &b->local_port);
+}
+
+static int op_close(struct domain *d, uint32_t port)
+{
+    const struct evtchn *e = open_port(d, port);
+
+    return e && e->xen ? -EINVAL : evtchn_close(d, port);
 }
 
 /* Undoes what copying the result back failed to announce. */
@@ -646,7 +684,7 @@ long do_event_channel_op(struct hcall *hc)
     case EVTCHNOP_bind_vcpu:
         return op_bind_vcpu(d, u.bind_vcpu.port, u.bind_vcpu.vcpu);
     case EVTCHNOP_close:
-        return evtchn_close(d, u.close.port);
+        return op_close(d, u.close.port);
     case EVTCHNOP_send:
         return evtchn_send(d, u.send.port);
     default:

@@ -33,6 +33,7 @@ struct evtchn {
     uint8_t state;               /* EVTCHNSTAT_* */
     uint8_t side;
     bool reserved;               /* port 0: never handed out */
+    bool xen;                    /* a device model's way to the domain: not the guest's to touch */
     uint32_t vcpu;               /* notified */
     uint32_t virq;
     domid_t remote_domid;        /* unbound: who may bind; interdomain: the peer */
@@ -47,13 +48,16 @@ struct evtchn_table {
     uint32_t max_port;           /* highest port that may exist */
     uint32_t lowest_free;        /* no port below is free */
     uint32_t nr_buckets, used;
+    uint32_t used_xen;           /* of these, those with xen set */
     struct evtchn **bucket;
     uint32_t *virq_port;         /* nr_vcpus-independent: global VIRQs [EVT_NR_VIRQS] */
     uint32_t reset_next;         /* progress of EVTCHNOP_reset */
 };
 
 int  evtchn_init(struct domain *d, uint32_t max_evtchn_port);   /* 0 or -ENOMEM */
-/* Closes up to n ports from the top; true when none is left. */
+/*
+ * Closes up to n ports; true when none is left. Those with xen set go only as the domain dies.
+ */
 bool evtchn_close_some(struct domain *d, uint32_t n);
 void evtchn_free(struct domain *d);
 struct evtchn *evtchn_from_port(const struct domain *d, uint32_t port);  /* NULL if none */
@@ -65,6 +69,11 @@ struct evtchn *evtchn_from_port(const struct domain *d, uint32_t port);  /* NULL
 int evtchn_alloc_unbound(struct domain *d, domid_t remote, struct client *owner, uint32_t *port);
 int evtchn_bind_interdomain(struct domain *ld, domid_t remote, uint32_t rport, struct client *owner,
                             uint32_t *port);
+/*
+ * An unbound port of d that its process serves, not the guest (Xen's consumed ports). It has its
+ * descriptors at once and keeps them when the other end goes and comes.
+ */
+int evtchn_alloc_xen(struct domain *d, uint32_t vcpu, domid_t remote, uint32_t *port);
 int evtchn_bind_virq(struct domain *d, uint32_t virq, uint32_t vcpu, struct client *owner,
                      uint32_t *port);
 int evtchn_close(struct domain *d, uint32_t port);

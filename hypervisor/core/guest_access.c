@@ -30,6 +30,12 @@ static int page_io(struct domain *d, uint64_t gpa, void *buf, size_t len, bool w
     ssize_t n;
 
     switch (e.type) {
+    case P2M_RAM_RO:
+    case P2M_RAM_IOREQ:
+        if (write) {
+            return 0;    /* lost, as a guest's own writes are */
+        }
+        /* fall through */
     case P2M_RAM:
         off += e.page * PAGE;
         n = write ? pwrite(d->ram_fd, buf, len, (off_t)off)

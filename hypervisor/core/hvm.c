@@ -11,6 +11,7 @@
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/hypercall.h"
+#include "hypervisor/core/ioreq.h"
 
 /* Access to a parameter; those without a row are retired: -EINVAL for everybody. */
 enum {
@@ -66,6 +67,8 @@ static int check_value(uint32_t index, uint64_t value)
     case HVM_PARAM_IOREQ_PFN:
     case HVM_PARAM_BUFIOREQ_PFN:
         return value >= P2M_MAX_GFN ? -EINVAL : 0;
+    case HVM_PARAM_NR_IOREQ_SERVER_PAGES:
+        return !value || value > IOREQ_GFNS ? -EINVAL : 0;
     case HVM_PARAM_X87_FIP_WIDTH:
         return value != 0 && value != 4 && value != 8 ? -EINVAL : 0;
     default:

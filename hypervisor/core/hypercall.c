@@ -29,6 +29,7 @@ static const struct call calls[] = {
     [__HYPERVISOR_domctl] = { do_domctl, false },
     [__HYPERVISOR_sysctl] = { do_sysctl, false },
     [__HYPERVISOR_platform_op] = { do_platform_op, false },
+    [__HYPERVISOR_dm_op] = { do_dm_op, false },
 };
 
 /* memory_op carries a continuation's start above its command (MEMOP_EXTENT_SHIFT). */
@@ -111,7 +112,9 @@ static long dispatch(struct hcall *hc)
     enum hc_who who;
 
     if (hc->client && hc->client->restricted) {
-        return -EPERM;    /* wire.h: a restricted client has its maps and channels, no hypercalls */
+        /* wire.h: it has its maps and channels, and dm_op on its domain */
+        return hc->op == __HYPERVISOR_dm_op && (domid_t)hc->arg[0] == hc->client->restrict_domid
+               ? do_dm_op(hc) : -EPERM;
     }
     if (!c || !c->fn) {
         /* The first argument may be a pointer: only a small number is an op. */

@@ -50,6 +50,7 @@ const char *hc_name(uint64_t hypercall, uint64_t sub);
 
 /* Handlers, one per hypercall: the result, HC_AGAIN or HC_WAIT. */
 long do_memory_op(struct hcall *hc);
+long do_dm_op(struct hcall *hc);
 long do_event_channel_op(struct hcall *hc);
 long do_grant_table_op(struct hcall *hc);
 long do_sched_op(struct hcall *hc);

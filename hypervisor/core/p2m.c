@@ -205,9 +205,11 @@ static void gather(struct domain *d, uint32_t op, struct kl_run_map run)
 static void gather_map(struct domain *d, uint64_t gfn, uint64_t nr, enum p2m_type type,
                        uint64_t page)
 {
+    uint32_t as = type == P2M_RAM_RO ? ENGINE_GFN_ROM
+                : type == P2M_RAM_IOREQ ? KL_TYPE_IOREQ : ENGINE_GFN_RAM;
+
     gather(d, KL_MAP, (struct kl_run_map){ gfn, nr, page,
-                                           type == P2M_RAM ? KL_MEM_RAM : KL_MEM_XEN,
-                                           ENGINE_GFN_RAM });
+                                           p2m_is_ram(type) ? KL_MEM_RAM : KL_MEM_XEN, as });
 }
 
 static void gather_foreign(struct domain *d, uint64_t gfn, const struct foreign *f)
@@ -319,7 +321,7 @@ static void take_away(struct domain *d, uint64_t gfn, struct p2m_entry e, uint64
     }
     if (e.type == P2M_XEN) {
         d->p2m.xen_gfn[e.page] = 0;
-    } else if (e.type == P2M_RAM) {
+    } else if (p2m_is_ram(e.type)) {
         free_pages(d, e.page, run);
     }
 }
@@ -415,6 +417,20 @@ int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page)
     set(d, gfn, P2M_XEN, page);
     d->p2m.xen_gfn[page] = (uint32_t)gfn + 1;
     gather_map(d, gfn, 1, P2M_XEN, page);
+    return 0;
+}
+
+int p2m_set_ram_type(struct domain *d, uint64_t gfn, enum p2m_type type)
+{
+    struct p2m_entry e = p2m_lookup(d, gfn);
+
+    if (!p2m_is_ram(e.type)) {
+        return -EINVAL;
+    }
+    if (e.type != type) {
+        set(d, gfn, type, e.page);
+        gather_map(d, gfn, 1, type, e.page);
+    }
     return 0;
 }
 

@@ -26,7 +26,14 @@ enum p2m_type {
     P2M_RAM,                     /* page: of the RAM memfd */
     P2M_XEN,                     /* page: of the Xen-owned memfd */
     P2M_FOREIGN,                 /* page: an index of foreign.h */
+    /* RAM that the guest cannot write: a write is lost, or a device model's. */
+    P2M_RAM_RO = 8,
+    P2M_RAM_IOREQ,
 };
+static inline bool p2m_is_ram(enum p2m_type t)
+{
+    return t == P2M_RAM || t == P2M_RAM_RO || t == P2M_RAM_IOREQ;
+}
 struct p2m_entry { enum p2m_type type; uint64_t page; };
 
 #define P2M_GFN_BITS 28          /* 40-bit guest-physical addresses */
@@ -63,6 +70,8 @@ int p2m_remove_range(struct domain *d, uint64_t gfn, uint64_t nr);
 int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page);
 /* Moves the RAM page at `from` to `to`; what was there is freed. */
 int p2m_move(struct domain *d, uint64_t from, uint64_t to);
+/* Makes a RAM frame one of another P2M_RAM* type. 0, or -EINVAL: no RAM there. */
+int p2m_set_ram_type(struct domain *d, uint64_t gfn, enum p2m_type type);
 /* Undoes the mapping of a Xen page wherever it is. */
 void p2m_unmap_xen(struct domain *d, uint64_t page);
 

@@ -10,6 +10,7 @@
 #include <xen/domctl.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
+#include <xen/hvm/dm_op.h>
 #include <xen/hvm/hvm_op.h>
 #include <xen/hypfs.h>
 #include <xen/memory.h>
@@ -90,6 +91,26 @@ const struct hc_rule hc_rules[] = {
     R(hvm_op, HVMOP_get_param, WHO_GUEST),
     R(hvm_op, HVMOP_get_time, WHO_ANY),
     R(hvm_op, HVMOP_pagetable_dying, WHO_ANY),
+
+    R(dm_op, XEN_DMOP_create_ioreq_server, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_get_ioreq_server_info, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_map_io_range_to_ioreq_server, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_unmap_io_range_from_ioreq_server, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_set_ioreq_server_state, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_destroy_ioreq_server, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_track_dirty_vram, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_set_pci_intx_level, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_set_isa_irq_level, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_set_pci_link_route, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_modified_memory, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_set_mem_type, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_inject_event, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_inject_msi, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_map_mem_type_to_ioreq_server, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_remote_shutdown, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_relocate_memory, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_pin_memory_cacheattr, WHO_CONTROL),
+    R(dm_op, XEN_DMOP_nr_vcpus, WHO_CONTROL),
 
     R(hypfs_op, XEN_HYPFS_OP_get_version, WHO_CONTROL),
     R(hypfs_op, XEN_HYPFS_OP_read, WHO_CONTROL),

@@ -35,7 +35,8 @@ enum kw_op {
     KW_HELLO = 1,          /* kw_hello -> kw_hello_reply; must be first */
     KW_ARENA,              /* kw_arena -> kw_reply + 1 fd */
     KW_HYPERCALL,          /* kw_hypercall -> kw_hypercall_reply */
-    KW_RESTRICT,           /* kw_domid -> kw_reply: from now on only that domain may be named (one way) */
+    KW_RESTRICT,           /* kw_domid -> kw_reply: from now on only that domain may be named (one way),
+                            * and of the hypercalls only dm_op is left */
 
     KW_EVTCHN_UNBOUND,     /* kw_evtchn (domid = who may bind) -> kw_port_reply + fds recv, send */
     KW_EVTCHN_INTERDOMAIN, /* kw_evtchn (domid, port = remote end) -> kw_port_reply + fds recv, send */

@@ -2,6 +2,7 @@
 #include "hypervisor/domain/callbacks.h"
 
 #include "hypervisor/domain/control.h"
+#include "hypervisor/domain/ioreq.h"
 #include "hypervisor/domain/lapic.h"
 #include "hypervisor/domain/vcpu.h"
 
@@ -17,14 +18,21 @@ static enum engine_verdict turn(struct vcpu *v)
     return vcpu_needs_turn(v) ? ENGINE_STOP : ENGINE_CONTINUE;
 }
 
-/* Nothing decodes port I/O but the debug port: reads float high, writes are lost. */
+/*
+ * Port I/O is the debug port's or a device model's; elsewhere reads float high and writes are lost.
+ * A wait for a device model takes time, hence the turn of the loop after it.
+ */
 static enum engine_verdict pio_in(void *opaque, unsigned vcpu, uint16_t port, unsigned size,
                                   uint32_t *value)
 {
-    *value = size == 4 ? 0xffffffffu : (1u << (size * 8)) - 1;
     if (port == PORT_DEBUG && size == 1) {
         *value = PORT_DEBUG;    /* by convention: the port is there */
+        return ENGINE_CONTINUE;
     }
+    if (ioreq_port_in(vcpu_of(opaque, vcpu), port, size, value)) {
+        return ENGINE_STOP;
+    }
+    *value = size == 4 ? 0xffffffffu : (1u << (size * 8)) - 1;
     return ENGINE_CONTINUE;
 }
 
@@ -33,8 +41,15 @@ static enum engine_verdict pio_out(void *opaque, unsigned vcpu, uint16_t port, u
 {
     if (port == PORT_DEBUG && size == 1) {
         control_debug_char(vcpu_of(opaque, vcpu), (char)value);
+        return ENGINE_CONTINUE;
     }
-    return ENGINE_CONTINUE;
+    return ioreq_port_out(vcpu_of(opaque, vcpu), port, size, value) ? ENGINE_STOP : ENGINE_CONTINUE;
+}
+
+static bool pio_rep(void *opaque, unsigned vcpu, uint16_t port, unsigned size, bool in, uint64_t gpa,
+                    unsigned count, bool down)
+{
+    return ioreq_port_rep(vcpu_of(opaque, vcpu), port, size, in, gpa, count, down);
 }
 
 static enum engine_verdict mmio_read(void *opaque, unsigned vcpu, uint64_t gpa, unsigned size,
@@ -45,6 +60,9 @@ static enum engine_verdict mmio_read(void *opaque, unsigned vcpu, uint64_t gpa, 
     if (lapic_mmio_hit(v, gpa)) {
         lapic_mmio_read(v, gpa, size, value);
         return turn(v);
+    }
+    if (ioreq_read(v, gpa, size, value)) {
+        return ENGINE_STOP;
     }
     *value = UINT64_MAX;
     return ENGINE_CONTINUE;
@@ -59,7 +77,7 @@ static enum engine_verdict mmio_write(void *opaque, unsigned vcpu, uint64_t gpa,
         lapic_mmio_write(v, gpa, size, value);
         return turn(v);
     }
-    return ENGINE_CONTINUE;
+    return ioreq_write(v, gpa, size, value) ? ENGINE_STOP : ENGINE_CONTINUE;
 }
 
 static uint64_t read_cr8(void *opaque, unsigned vcpu)
@@ -84,6 +102,7 @@ void callbacks_init(struct machine *m, struct engine_env *env)
         .opaque = m, .nr_vcpus = m->nr_vcpus, .ram = m->ram, .gpa_limit = m->gpa_limit,
         .gfn_type = m->gfn_type, .cpuid = cpuid_read, .hypercall = hypercall,
         .rdmsr = msr_read, .wrmsr = msr_write, .pio_in = pio_in, .pio_out = pio_out,
+        .pio_rep = pio_rep,
         .mmio_read = mmio_read, .mmio_write = mmio_write,
         .read_cr8 = read_cr8, .write_cr8 = write_cr8,
     };

@@ -19,6 +19,8 @@
 #include "hypervisor/domain/callbacks.h"
 #include "hypervisor/domain/cap.h"
 #include "hypervisor/domain/event.h"
+#include "hypervisor/domain/ioreq.h"
+#include "hypervisor/domain/lapic.h"
 #include "hypervisor/domain/memory.h"
 #include "hypervisor/domain/time.h"
 #include "hypervisor/domain/vcpu.h"
@@ -112,6 +114,9 @@ static int update_unmap(struct machine *m, struct control_msg *msg)
         if (memory_unmap(m, &msg->unmap.run[i]) < 0) {
             return -1;
         }
+    }
+    if (current) {
+        current->unmapped = true;
     }
     return 0;
 }
@@ -228,6 +233,26 @@ static int trigger(struct machine *m, const struct kl_trigger *t)
     return 0;
 }
 
+static int ioreq_port(struct machine *m, struct control_msg *msg)
+{
+    int recv = msg->fd[0], send = msg->fd[1];
+
+    msg->fd[0] = msg->fd[1] = -1;
+    return ioreq_update_port(m, &msg->ioreq_port, recv, send);
+}
+
+/* The core lets one event be under way per vCPU: the last one's fields are free. */
+static int inject(struct machine *m, const struct kl_inject *i)
+{
+    if (i->vcpu >= m->nr_vcpus) {
+        errno = EPROTO;
+        return -1;
+    }
+    m->vcpu[i->vcpu].inject = *i;
+    vcpu_request(&m->vcpu[i->vcpu], VCPU_REQ_INJECT);
+    return 0;
+}
+
 static int command(struct machine *m, struct control_msg *msg)
 {
     switch (msg->h.op) {
@@ -254,6 +279,27 @@ static int command(struct machine *m, struct control_msg *msg)
         if (whole(msg, sizeof(msg->virq), 0, 0) && msg->virq.vcpu < m->nr_vcpus) {
             event_virq(&m->vcpu[msg->virq.vcpu], msg->virq.virq);
             return 0;
+        }
+        break;
+    case KL_IOREQ:
+        if (whole(msg, sizeof(msg->ioreq), 0, 0)) {
+            return ioreq_update(m, &msg->ioreq, msg->h.len);
+        }
+        break;
+    case KL_IOREQ_PORT:
+        if (whole(msg, sizeof(msg->ioreq_port), 0, 0)) {
+            return ioreq_port(m, msg);
+        }
+        break;
+    case KL_MSI:
+        if (whole(msg, sizeof(msg->msi), 0, 0)) {
+            lapic_msi(m, msg->msi.addr, msg->msi.data);
+            return 0;
+        }
+        break;
+    case KL_INJECT:
+        if (whole(msg, sizeof(msg->inject), 0, 0)) {
+            return inject(m, &msg->inject);
         }
         break;
     default:
@@ -332,6 +378,10 @@ long control_hypercall(struct vcpu *v, uint64_t op, const uint64_t arg[5], bool 
         }
         if (!(msg.ret.flags & KL_RET_AGAIN)) {
             *stop = msg.ret.flags & KL_RET_STOP;
+            if (v->unmapped) {
+                v->unmapped = false;
+                ioreq_invalidate(v);
+            }
             return msg.ret.ret;
         }
     }

@@ -27,6 +27,10 @@ struct control_msg {
         struct kl_trigger trigger;
         struct kl_virq virq;
         struct kl_ret ret;
+        struct kl_ioreq ioreq;
+        struct kl_ioreq_port ioreq_port;
+        struct kl_msi msi;
+        struct kl_inject inject;
         uint8_t bytes[KL_MAX_MSG];
     };
 };

@@ -299,6 +299,27 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
     }
 }
 
+void lapic_msi(struct machine *m, uint64_t addr, uint32_t data)
+{
+    uint32_t dest = addr >> 12 & 0xff;
+    bool logical = addr & 1u << 2, lowest = (data >> 8 & 7) == MODE_LOWEST;
+    uint8_t vector = (uint8_t)data;
+
+    for (unsigned i = 0; vector >= FIRST_VECTOR && i < m->nr_vcpus; i++) {
+        struct vcpu *t = &m->vcpu[i];
+        bool hit = dest == 0xff || (logical ? matches_logical(t, dest, false) : lapic_id(t->id) == dest);
+
+        if (!hit || !accepts(&t->lapic)) {
+            continue;
+        }
+        lapic_post(t, vector);
+        vcpu_kick(t);
+        if (lowest) {
+            break;
+        }
+    }
+}
+
 /* The timer. */
 
 static unsigned divisor(const struct lapic *l)

@@ -21,6 +21,9 @@ void lapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw,
 /* Any thread: an edge-triggered interrupt arrives. The caller kicks. */
 void lapic_post(struct vcpu *v, uint8_t vector);
 
+/* Any thread: a message-signalled interrupt, fixed or lowest priority (Intel SDM vol. 3, 11.11). */
+void lapic_msi(struct machine *m, uint64_t addr, uint32_t data);
+
 /* The vector to deliver now, or LAPIC_NO_VECTOR; lapic_accept() moves it into service. */
 int  lapic_pending(struct vcpu *v);
 void lapic_accept(struct vcpu *v, uint8_t vector);

@@ -45,6 +45,10 @@ enum kl_op {
     KL_TRIGGER,       /* kl_trigger: NMI, ... (XEN_DOMCTL_SENDTRIGGER_*) */
     KL_VIRQ,          /* kl_virq: raise a per-vCPU VIRQ (debug) */
     KL_RET,           /* kl_ret, on a vCPU's socket */
+    KL_IOREQ,         /* kl_ioreq: an I/O request server as it is from now on */
+    KL_IOREQ_PORT,    /* kl_ioreq_port + fds: recv, send */
+    KL_MSI,           /* kl_msi: a message-signalled interrupt */
+    KL_INJECT,        /* kl_inject: an exception or interrupt that a device model raises */
 
     /* process -> core */
     KL_READY = 64,    /* no body */
@@ -76,7 +80,8 @@ struct kl_vcpu { struct kl_hdr h; uint32_t id, reserved; };
  * granted or foreign page: only for domains with that privilege).
  */
 enum { KL_MEM_RAM, KL_MEM_XEN, KL_MEM_FD };
-struct kl_run_map { uint64_t gfn, nr, page; uint32_t mem, type; };   /* type: enum engine_gfn_type */
+struct kl_run_map { uint64_t gfn, nr, page; uint32_t mem, type; };   /* type: enum engine_gfn_type, */
+#define KL_TYPE_IOREQ 3             /* or ROM to the engine, whose writes go to a device model */
 struct kl_map { struct kl_hdr h; uint32_t nr, reserved; struct kl_run_map run[]; };
 struct kl_run_unmap { uint64_t gfn, nr; };
 struct kl_unmap { struct kl_hdr h; uint32_t nr, reserved; struct kl_run_unmap run[]; };
@@ -87,7 +92,9 @@ enum kl_xen_layout {
     KL_XEN_GRANT_FRAMES = 1,        /* up to KL_XEN_MAX_GRANT_FRAMES */
     KL_XEN_MAX_GRANT_FRAMES = 1024,
     KL_XEN_STATUS_FRAMES = KL_XEN_GRANT_FRAMES + KL_XEN_MAX_GRANT_FRAMES,
-    KL_XEN_PAGES = KL_XEN_STATUS_FRAMES + KL_XEN_MAX_GRANT_FRAMES,
+    KL_XEN_IOREQ = KL_XEN_STATUS_FRAMES + KL_XEN_MAX_GRANT_FRAMES,
+    KL_XEN_MAX_IOREQ_SERVERS = 8,   /* two pages each: buffered requests, then the vCPUs' ioreqs */
+    KL_XEN_PAGES = KL_XEN_IOREQ + 2 * KL_XEN_MAX_IOREQ_SERVERS,
 };
 
 /*
@@ -116,6 +123,39 @@ struct kl_param { struct kl_hdr h; uint32_t index, reserved; uint64_t value; };
 struct kl_cpuid_leaf { uint32_t leaf, subleaf, a, b, c, d; };        /* subleaf 0xffffffff: none */
 #define KL_MAX_CPUID 256
 struct kl_cpuid { struct kl_hdr h; uint32_t nr, reserved; struct kl_cpuid_leaf leaf[]; };
+
+/*
+ * I/O request servers: device models that take a guest's accesses (xen/hvm/ioreq.h has the pages'
+ * layout). KL_IOREQ tells all of a server at each change: ranges lists the three kinds one after the
+ * other (XEN_DMOP_IO_RANGE_PORT, _MEMORY, _PCI; nr[] of each), sorted, disjoint, ends included.
+ * Accesses that no enabled server's range holds as a whole are nobody's. Both messages come on the
+ * control socket; KL_IOREQ of a new server first, then its ports.
+ */
+enum { KL_IOREQ_GONE, KL_IOREQ_DISABLED, KL_IOREQ_ENABLED };
+#define KL_IOREQ_KINDS 3
+#define KL_IOREQ_MAX_RANGES 256      /* of one kind */
+struct kl_ioreq_range { uint64_t start, end; };
+struct kl_ioreq {
+    struct kl_hdr h;
+    uint32_t id, state;
+    uint32_t buffered;                          /* HVM_IOREQSRV_BUFIOREQ_* */
+    uint32_t mem_writes;                        /* it gets the writes to KL_TYPE_IOREQ frames */
+    uint32_t nr[KL_IOREQ_KINDS], reserved;
+    struct kl_ioreq_range range[];
+};
+/* fds: an eventfd that says "look at the vCPU's ioreq", and what tells the device model the same. */
+#define KL_IOREQ_BUFFERED UINT32_MAX            /* for vcpu: the port of the buffered requests */
+struct kl_ioreq_port { struct kl_hdr h; uint32_t id, vcpu, port, reserved; };
+
+struct kl_msi { struct kl_hdr h; uint64_t addr; uint32_t data, reserved; };
+/* type: XEN_DMOP_EVENT_*; error ~0: none. The core sets the vCPU's inject mark in the state area and
+ * the process clears it when it has taken the event. */
+struct kl_inject {
+    struct kl_hdr h;
+    uint32_t vcpu, error;
+    uint8_t vector, type, insn_len, pad[5];
+    uint64_t cr2;
+};
 
 struct kl_trigger { struct kl_hdr h; uint32_t trigger, vcpu; };
 struct kl_virq { struct kl_hdr h; uint32_t virq, vcpu; };
@@ -162,7 +202,8 @@ struct kl_vcpu_state {
     uint64_t upcall_vector;
     uint64_t singleshot_ns, periodic_ns;        /* armed timers, absolute guest system time; 0 none */
     struct hvm_hw_mtrr mtrr;
-    uint64_t pad[32];
+    uint64_t inject;                            /* 1: a KL_INJECT is under way */
+    uint64_t pad[31];
 } __attribute__((aligned(4096)));
 struct kl_state {
     uint64_t system_time_offset;                /* guest system time = host CLOCK_MONOTONIC + this */

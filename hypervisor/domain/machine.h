@@ -4,7 +4,8 @@
  *
  * Threads: one per vCPU, and the main thread, which serves the control socket and the event
  * descriptors. Who may touch what is said at each field. Lock order: port, then vcpu.fifo_lock;
- * mem_lock, ports_lock, run_lock and clock.lock are leaves, taken with no other of these held.
+ * mem_lock, ports_lock, run_lock, ioreq_lock and clock.lock are leaves, taken with no other of these
+ * held.
  *
  * Guest memory is reached in two ways: by guest-linear address through the engine (only on the
  * vCPU's own thread), and by guest-physical address as ram + gpa. A frame that was once mapped
@@ -68,9 +69,10 @@ struct lapic {
 enum vcpu_block { VCPU_AWAKE, VCPU_HALTED, VCPU_BLOCKED, VCPU_POLLING };
 
 /* Where its thread is: decides how others get its attention. */
-enum vcpu_where { VCPU_OUT, VCPU_IN_LOOP, VCPU_SLEEPING };
+enum vcpu_where { VCPU_OUT, VCPU_IN_LOOP, VCPU_SLEEPING, VCPU_IN_ACCESS /* ioreq.c */ };
 
-enum vcpu_request { VCPU_REQ_NMI = 1, VCPU_REQ_INIT = 2, VCPU_REQ_SIPI = 4, VCPU_REQ_RUNSTATE = 8 };
+enum vcpu_request { VCPU_REQ_NMI = 1, VCPU_REQ_INIT = 2, VCPU_REQ_SIPI = 4, VCPU_REQ_RUNSTATE = 8,
+                    VCPU_REQ_INJECT = 16 };
 
 struct machine;
 
@@ -79,6 +81,7 @@ struct vcpu {
     unsigned id;
     pthread_t thread;
     int sock;                           /* to the core; -1 until KL_VCPU */
+    int access_kick;                    /* eventfd: ends a wait for a device model */
     struct engine_vcpu *ev;
     struct kl_vcpu_state *st;           /* shared with the core: write only, but for load */
 
@@ -87,6 +90,7 @@ struct vcpu {
     _Atomic uint32_t where;             /* enum vcpu_where */
     _Atomic uint32_t requests;          /* enum vcpu_request */
     _Atomic uint32_t sipi_vector;
+    struct kl_inject inject;            /* with VCPU_REQ_INJECT: one at a time */
     _Atomic uint32_t online;            /* VCPUOP_up / down, INIT / SIPI */
     _Atomic uint32_t initialised;
     _Atomic uint32_t polling;
@@ -110,6 +114,8 @@ struct vcpu {
     bool kicked;                        /* since it blocked */
     bool hold;                          /* park at the next turn, KL_STOP or not */
     bool nmi_pending, window;
+    bool load_later;                    /* a context came in the middle of an instruction */
+    bool unmapped;                      /* this hypercall took frames away */
     bool rewind;                        /* the hypercall was cut short: execute it again */
     uint64_t singleshot, periodic_next, poll_deadline;  /* host monotonic ns */
     struct lapic lapic;
@@ -177,6 +183,12 @@ struct machine {
     _Atomic uint64_t callback_via;      /* HVM_PARAM_CALLBACK_IRQ */
     _Atomic uint64_t vm_assist;
     _Atomic uint32_t triple_fault_reason; /* SHUTDOWN_* */
+
+    /* Device models (ioreq.c). The main thread changes the table, under ioreq_lock. */
+    pthread_mutex_t ioreq_lock;
+    struct ioreq_server *ioreq[KL_XEN_MAX_IOREQ_SERVERS];
+    _Atomic uint32_t ioreq_enabled;     /* bit per server */
+    _Atomic uint32_t pci_cf8;           /* what the guest last wrote there */
 
     struct guest_clock clock;
     uint64_t start_tsc, start_ns; /* host TSC and time at the latest KL_RUN: common to all vCPUs */

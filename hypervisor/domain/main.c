@@ -26,7 +26,8 @@ static char log_name[32] = "krypton-domain";
 static int setup_locks(struct machine *m)
 {
     return pthread_mutex_init(&m->mem_lock, NULL) || pthread_mutex_init(&m->ports_lock, NULL) ||
-           pthread_mutex_init(&m->run_lock, NULL) || pthread_cond_init(&m->run_cond, NULL) ? -1 : 0;
+           pthread_mutex_init(&m->run_lock, NULL) || pthread_cond_init(&m->run_cond, NULL) ||
+           pthread_mutex_init(&m->ioreq_lock, NULL) ? -1 : 0;
 }
 
 /* Everything that KL_SETUP asks for. Returns 0, or -1 with errno and *what failed. */

@@ -99,7 +99,7 @@ int memory_map(struct machine *m, const struct kl_run_map *run, int fd)
     int rc = 0;
 
     if (!gfns_valid(m, run->gfn, run->nr) || run->mem > KL_MEM_FD || from < 0 ||
-        run->type > ENGINE_GFN_ROM || run->page > (UINT64_MAX >> (PAGE_SHIFT + 1))) {
+        run->type > KL_TYPE_IOREQ || run->page > (UINT64_MAX >> (PAGE_SHIFT + 1))) {
         errno = EINVAL;
         return -1;
     }

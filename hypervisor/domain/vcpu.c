@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <xen/hvm/dm_op.h>
 #include <xen/hvm/params.h>
 #include <xen/sched.h>
 
@@ -37,6 +39,8 @@ __thread struct vcpu *current;
 #define SLICE_MIN       500u
 #define INSNS_PER_US    100u
 
+#define VECTOR_PF       14
+#define NO_ERROR_CODE   UINT32_MAX
 #define ACCOUNT_EVERY 10000000u /* ns: how old the core's view of a busy vCPU's time may be */
 /* Instrumented handlers make no tail calls: their stack grows for as long as a slice lasts. */
 #if KR_ASAN
@@ -68,6 +72,10 @@ void vcpu_kick(struct vcpu *v)
         syscall(SYS_futex, &v->work, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     } else if (where == VCPU_IN_LOOP) {
         v->m->ops->kick(v->ev);
+    } else if (where == VCPU_IN_ACCESS) {
+        const uint64_t one = 1;
+
+        (void)!write(v->access_kick, &one, sizeof(one));
     }
 }
 
@@ -253,6 +261,33 @@ static void do_sipi(struct vcpu *v)
     v->st->online = 1;
 }
 
+/* An event of a device model's, taken as if the CPU had found it; lost if another is on its way. */
+static void do_inject(struct vcpu *v)
+{
+    struct kl_inject i = v->inject;
+    struct engine_state s;
+
+    __atomic_store_n(&v->st->inject, 0, __ATOMIC_SEQ_CST);
+    v->m->ops->get_state(v->ev, &s);
+    if (s.event.valid) {
+        return;
+    }
+    s.event.valid = true;
+    s.event.vector = i.vector;
+    s.event.type = i.type;
+    s.event.has_error = i.type == XEN_DMOP_EVENT_hw_exc && i.error != NO_ERROR_CODE;
+    s.event.error = i.error;
+    if (i.type == XEN_DMOP_EVENT_hw_exc && i.vector == VECTOR_PF) {
+        s.cr2 = i.cr2;
+    }
+    if (i.type >= XEN_DMOP_EVENT_sw_int) {
+        s.rip += i.insn_len;            /* such events return behind the instruction */
+    }
+    if (v->m->ops->set_state(v->ev, &s) < 0) {
+        vcpu_shutdown(v, SHUTDOWN_crash, "a device model injected an impossible event");
+    }
+}
+
 static void take_requests(struct vcpu *v)
 {
     uint32_t req;
@@ -273,6 +308,9 @@ static void take_requests(struct vcpu *v)
     if (req & VCPU_REQ_RUNSTATE) {
         vcpu_runstate_publish(v);
     }
+    if (req & VCPU_REQ_INJECT) {
+        do_inject(v);
+    }
 }
 
 /* Stopping and running. */
@@ -282,6 +320,7 @@ static void save(struct vcpu *v)
     struct engine_state s;
 
     v->m->ops->get_state(v->ev, &s);
+    s.rip = v->m->ops->rip(v->ev);      /* of the instruction, if it is in the middle of one */
     state_to_hw(&s, &v->st->cpu, host_tsc());
     lapic_save(v, &v->st->lapic, &v->st->lapic_regs);
     msr_save(v, &v->st->mtrr, s.pat);
@@ -324,23 +363,27 @@ static void load(struct vcpu *v)
     v->st->online = 1;
 }
 
-/* first: the thread has only just started; gen 0 is before any KL_RUN. */
-static void park(struct vcpu *v, bool first)
+/* PARK_FIRST: the thread has only just started; gen 0 is before any KL_RUN. */
+enum park { PARK_FIRST, PARK_BETWEEN, PARK_INSIDE };
+
+static void park(struct vcpu *v, enum park how)
 {
     struct machine *m = v->m;
     struct kl_hdr stopped = { KL_STOPPED, sizeof(stopped) };
     uint32_t gen;
 
     atomic_store(&v->where, VCPU_OUT);
-    if (!first) {
+    if (how != PARK_FIRST && !v->load_later) {
         save(v);
+    }
+    if (how != PARK_FIRST) {
         vcpu_runstate_set(v, v->block == VCPU_AWAKE ? RUNSTATE_offline : RUNSTATE_blocked);
     }
     pthread_mutex_lock(&m->run_lock);
-    gen = first ? 0 : m->run_gen;
+    gen = how == PARK_FIRST ? 0 : m->run_gen;
     v->parked = true;
     m->nr_parked++;
-    if (first) {
+    if (how == PARK_FIRST) {
         pthread_cond_broadcast(&m->run_cond);
     }
     if (m->stop_asked && m->nr_parked == m->nr_vcpus) {
@@ -353,11 +396,19 @@ static void park(struct vcpu *v, bool first)
     v->parked = v->hold = false;
     m->nr_parked--;
     pthread_mutex_unlock(&m->run_lock);
-    if (v->st->load) {
+    if (how == PARK_INSIDE) {
+        v->load_later = v->load_later || v->st->load;
+    } else if (v->st->load) {
         load(v);
     }
     time_publish(v);
     vcpu_runstate_set(v, atomic_load(&v->online) ? RUNSTATE_running : RUNSTATE_offline);
+}
+
+void vcpu_park_in_access(struct vcpu *v)
+{
+    park(v, PARK_INSIDE);
+    atomic_store(&v->where, VCPU_IN_LOOP);
 }
 
 void vcpus_run(struct machine *m)
@@ -582,11 +633,15 @@ static void turn(struct vcpu *v)
     uint64_t now, until;
 
     atomic_store(&v->where, VCPU_IN_LOOP);
+    if (v->load_later) {
+        v->load_later = false;
+        load(v);
+    }
     if (atomic_exchange(&v->work, 0)) {
         v->kicked = true;
     }
     if (atomic_load(&v->m->stop) || v->hold) {
-        park(v, false);
+        park(v, PARK_BETWEEN);
         return;
     }
     take_requests(v);
@@ -627,7 +682,7 @@ static void *thread_main(void *arg)
     current = v;
     prctl(PR_SET_TIMERSLACK, 1);        /* the default lets every timer be 50 us late */
     v->st->tid = (int32_t)syscall(SYS_gettid);
-    park(v, true);
+    park(v, PARK_FIRST);
     for (;;) {
         turn(v);
     }
@@ -639,6 +694,7 @@ static void vcpu_defaults(struct machine *m, struct vcpu *v, unsigned id)
     v->m = m;
     v->id = id;
     v->sock = -1;
+    v->access_kick = -1;
     v->st = &m->state->vcpu[id];
     v->info_gpa = v->runstate_gva = v->time_gva = NO_ADDR;
     v->fifo_control = NO_ADDR;
@@ -662,7 +718,8 @@ int vcpus_create(struct machine *m)
     for (unsigned i = 0; i < m->nr_vcpus; i++) {
         vcpu_defaults(m, &m->vcpu[i], i);
         m->vcpu[i].ev = m->ops->vcpu_create(m->engine, i);
-        if (!m->vcpu[i].ev) {
+        m->vcpu[i].access_kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (!m->vcpu[i].ev || m->vcpu[i].access_kick < 0) {
             return -1;
         }
     }

@@ -30,6 +30,9 @@ void vcpu_up(struct vcpu *v);
 void vcpu_hold(struct vcpu *v);
 void vcpu_shutdown(struct vcpu *v, unsigned reason, const char *text);
 
+/* Own thread, inside an engine's callback: until the next KL_RUN, in the middle of an instruction. */
+void vcpu_park_in_access(struct vcpu *v);
+
 /* Own thread: an event or interrupt waits that a turn of the loop may deliver. */
 bool vcpu_needs_turn(struct vcpu *v);
 

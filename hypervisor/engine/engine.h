@@ -60,7 +60,8 @@ struct engine_state {
 enum engine_gfn_type {
     ENGINE_GFN_NONE = 0,   /* nothing here: accesses call env->mmio_* */
     ENGINE_GFN_RAM,
-    ENGINE_GFN_ROM,        /* reads and fetches as RAM; writes call env->mmio_write */
+    ENGINE_GFN_ROM,        /* reads and fetches as RAM; writes call env->mmio_write. Higher values: the
+                              same; the machine tells them apart */
 };
 
 /* What a callback tells the engine to do next. */
@@ -90,6 +91,13 @@ struct engine_env {
     enum engine_verdict (*wrmsr)(void *opaque, unsigned vcpu, uint32_t msr, uint64_t value);
     enum engine_verdict (*pio_in)(void *opaque, unsigned vcpu, uint16_t port, unsigned size, uint32_t *value);
     enum engine_verdict (*pio_out)(void *opaque, unsigned vcpu, uint16_t port, unsigned size, uint32_t value);
+    /*
+     * REP INS/OUTS: count (> 1) elements between the port and RAM, gpa being the first one's address
+     * and all in one page. True: done as a whole, as after STOP; false: nothing was, make single
+     * accesses. May be NULL.
+     */
+    bool (*pio_rep)(void *opaque, unsigned vcpu, uint16_t port, unsigned size, bool in, uint64_t gpa,
+                    unsigned count, bool down);
     /* size 1, 2, 4 or 8; never crosses a page. */
     enum engine_verdict (*mmio_read)(void *opaque, unsigned vcpu, uint64_t gpa, unsigned size, uint64_t *value);
     enum engine_verdict (*mmio_write)(void *opaque, unsigned vcpu, uint64_t gpa, unsigned size, uint64_t value);

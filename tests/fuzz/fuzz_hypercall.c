@@ -120,7 +120,7 @@ static void check(void)
         given += d->tot_pages + d->claim_pages;
         claimed += d->claim_pages;
         for (uint64_t g = 0; !d->host && (g = p2m_next(d, g)) < d->p2m.max_gfn_plus1; g++) {
-            pages += p2m_lookup(d, g).type == P2M_RAM;
+            pages += p2m_is_ram(p2m_lookup(d, g).type);
         }
         assert_true(d->host || pages + d->held.nr_freed == d->tot_pages);
         for (unsigned b = 0; d->gt.active && b < GNT_MAX_BUCKETS; b++) {

@@ -8,6 +8,7 @@
 #include "tests/guests/guest.h"
 
 #include <xen/domctl.h>
+#include <xen/hvm/dm_op.h>
 #include <xen/hypfs.h>
 #include <xen/physdev.h>
 #include <xen/platform.h>
@@ -33,7 +34,8 @@ static domid_t other;
 
 static bool in_argument(uint16_t call)
 {
-    return call == __HYPERVISOR_domctl || call == __HYPERVISOR_sysctl || call == __HYPERVISOR_platform_op;
+    return call == __HYPERVISOR_domctl || call == __HYPERVISOR_sysctl ||
+           call == __HYPERVISOR_platform_op || call == __HYPERVISOR_dm_op;
 }
 
 static long call(uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2)
@@ -86,6 +88,26 @@ static void test_numbers(void)
         }
         check(true, "every %s", calls[c].name);
     }
+}
+
+/* Its op lies in the first of the buffers that the argument lists. */
+static void test_dm_ops(void)
+{
+    struct xen_dm_op_buf buf;
+
+    set_xen_guest_handle(buf.h, arg);
+    buf.size = 256;
+    for (uint32_t op = 0; op < 64; op++) {
+        long rc;
+
+        memset(arg, 0, 256);
+        memcpy(arg, &op, sizeof(op));
+        rc = call(__HYPERVISOR_dm_op, other, 1, (uint64_t)&buf);
+        if (rc != -EPERM) {
+            check(false, "dm_op %u: %ld", op, rc);
+        }
+    }
+    check(true, "every dm_op");
 }
 
 static void test_named(void)
@@ -190,6 +212,7 @@ bool guest_main(const char *cmdline)
     print("against domain %u\n", other);
     test_control_ops();
     test_numbers();
+    test_dm_ops();
     test_named();
     test_memory();
     test_unknown();

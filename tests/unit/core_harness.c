@@ -133,6 +133,7 @@ static void proc_maps(struct tp *p, const uint8_t *buf, const int *fds, unsigned
         p->maps++;
         for (uint32_t i = 0; i < m->nr; i++) {
             p->mapped += m->run[i].nr;
+            p->map_type = m->run[i].type;
             forget_foreign(p, m->run[i].gfn, m->run[i].nr);
             assert_int_equal(nr, m->run[i].mem == KL_MEM_FD);
             if (nr) {
@@ -149,6 +150,48 @@ static void proc_maps(struct tp *p, const uint8_t *buf, const int *fds, unsigned
         p->unmapped += u->run[i].nr;
         forget_foreign(p, u->run[i].gfn, u->run[i].nr);
     }
+}
+
+static void drop_ways(struct tp *p, uint32_t id)
+{
+    for (unsigned i = 0; i < TEST_WAYS; i++) {
+        if (p->way[id][i].port) {
+            close(p->way[id][i].recv);
+            close(p->way[id][i].send);
+        }
+        p->way[id][i].port = 0;
+    }
+}
+
+static void proc_ioreq(struct tp *p, const struct kl_ioreq *m)
+{
+    assert_true(m->id < KL_XEN_MAX_IOREQ_SERVERS);
+    free(p->ioreq[m->id]);
+    p->ioreq[m->id] = NULL;
+    if (m->state == KL_IOREQ_GONE) {
+        drop_ways(p, m->id);
+        return;
+    }
+    p->ioreq[m->id] = malloc(m->h.len);
+    assert_non_null(p->ioreq[m->id]);
+    memcpy(p->ioreq[m->id], m, m->h.len);
+}
+
+static void proc_ioreq_port(struct tp *p, const struct kl_ioreq_port *m, const int *fds, unsigned nr)
+{
+    uint32_t i = m->vcpu == KL_IOREQ_BUFFERED ? TEST_WAYS - 1 : m->vcpu;
+
+    assert_int_equal(nr, 2);
+    assert_non_null(p->ioreq[m->id]);
+    if (i >= TEST_WAYS) {
+        close(fds[0]);
+        close(fds[1]);
+        return;
+    }
+    assert_int_equal(p->way[m->id][i].port, 0);
+    p->way[m->id][i].port = m->port;
+    p->way[m->id][i].recv = fds[0];
+    p->way[m->id][i].send = fds[1];
 }
 
 /* One message to a process, from its control socket or a vCPU's. */
@@ -176,6 +219,20 @@ static void proc_message(struct tp *p, const uint8_t *buf, ssize_t n, const int 
     case KL_PARAM:
         p->param = *(const struct kl_param *)(const void *)buf;
         p->params++;
+        break;
+    case KL_IOREQ:
+        proc_ioreq(p, (const void *)buf);
+        break;
+    case KL_IOREQ_PORT:
+        proc_ioreq_port(p, (const void *)buf, fds, nr);
+        break;
+    case KL_MSI:
+        p->msi = *(const struct kl_msi *)(const void *)buf;
+        p->msis++;
+        break;
+    case KL_INJECT:
+        p->inject = *(const struct kl_inject *)(const void *)buf;
+        p->injects++;
         break;
     case KL_CPUID:
         p->got_policy = true;
@@ -312,6 +369,10 @@ void th_free(struct th *h)
             close_if(&p->port[k].send);
         }
         forget_foreign(p, 0, UINT64_MAX);
+        for (uint32_t id = 0; id < KL_XEN_MAX_IOREQ_SERVERS; id++) {
+            drop_ways(p, id);
+            free(p->ioreq[id]);
+        }
         if (p->xen) {
             munmap(p->xen, KL_XEN_PAGES * 4096);
             munmap(p->state, sizeof(*p->state));

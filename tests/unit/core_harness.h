@@ -26,6 +26,7 @@
 #define ARENA_SIZE (16u << 20)
 #define TEST_DOMS  64
 #define TEST_FOREIGN 1024
+#define TEST_WAYS  5
 
 /* The test's end of one client. */
 struct tc {
@@ -57,6 +58,13 @@ struct tp {
     unsigned nr_foreign;
     struct kl_param param;
     unsigned params;
+    /* I/O request servers as last told (NULL: gone), and their ways by vCPU, the last one buffered */
+    struct kl_ioreq *ioreq[KL_XEN_MAX_IOREQ_SERVERS];
+    struct { uint32_t port; int recv, send; } way[KL_XEN_MAX_IOREQ_SERVERS][TEST_WAYS];
+    struct kl_msi msi;
+    struct kl_inject inject;
+    unsigned msis, injects;
+    uint32_t map_type;         /* of the last KL_MAP's last run */
 };
 
 struct th {

@@ -11,6 +11,7 @@
 
 #include "hypervisor/domain/callbacks.h"
 #include "hypervisor/domain/event.h"
+#include "hypervisor/domain/ioreq.h"
 #include "hypervisor/domain/memory.h"
 #include "hypervisor/domain/time.h"
 #include "hypervisor/domain/vcpu.h"
@@ -232,6 +233,7 @@ void fake_domain_start(struct fake_domain *d, unsigned vcpus)
     pthread_mutex_init(&m->mem_lock, NULL);
     pthread_mutex_init(&m->ports_lock, NULL);
     pthread_mutex_init(&m->run_lock, NULL);
+    pthread_mutex_init(&m->ioreq_lock, NULL);
     pthread_cond_init(&m->run_cond, NULL);
     must(memory_init(m, FAKE_GPA_LIMIT, KL_XEN_PAGES, ram, xen) == 0);
     if (!khz) {
@@ -260,7 +262,13 @@ void fake_domain_stop(struct fake_domain *d)
     for (unsigned i = 0; i < m->nr_vcpus; i++) {
         m->ops->vcpu_destroy(m->vcpu[i].ev);
         close(m->vcpu[i].sock);
+        close(m->vcpu[i].access_kick);
         close(d->core_sock[i]);
+    }
+    for (uint32_t id = 0; id < KL_XEN_MAX_IOREQ_SERVERS; id++) {
+        const struct kl_ioreq gone = { .id = id, .state = KL_IOREQ_GONE };
+
+        must(ioreq_update(m, &gone, sizeof(gone)) == 0);
     }
     m->ops->destroy(m->engine);
     for (unsigned b = 0; b < NR_PORT_BUCKETS; b++) {

@@ -30,6 +30,9 @@ void soft_st_bytes(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, c
                    unsigned n);
 /* Raises the fault that a load (or store) of n bytes at va would raise, and changes nothing. */
 void soft_probe(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, unsigned n, bool write);
+/* Where RAM at va lies, after the same faults; false: it is none, or each access must be checked. */
+bool soft_ram_gpa(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, bool write,
+                  uint64_t *gpa);
 
 /* LEA, without segment and address size. */
 static inline uint64_t soft_ea_raw(struct soft_vcpu *v, const struct soft_op *op)

@@ -219,13 +219,29 @@ uint64_t soft_fetch_gpa(struct soft_vcpu *v, uint64_t va)
 
 /* ---------------------------------------------------------------- one access within a page */
 
+/*
+ * A device may take its time to answer: others' locked accesses do not wait for it. What is locked
+ * is between vCPUs and RAM, as on a bus without locked cycles.
+ */
+static bool let_go(struct soft_vcpu *v)
+{
+    bool held = v->split_held;
+
+    if (held)
+        soft_split_unlock(v);
+    return held;
+}
+
 static uint64_t ld_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gpa, unsigned size)
 {
     uint64_t x = 0;
 
     if (gfn_type(v, gpa) == ENGINE_GFN_NONE) {
+        bool held = let_go(v);
         soft_begin_callback(v, op);
         soft_verdict(v, op, v->m->mmio_read(v->m->opaque, v->id, gpa, size, &x));
+        if (held)
+            soft_split_lock(v);
         return x;
     }
     switch (size) {
@@ -240,8 +256,11 @@ static void st_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gpa,
                     uint64_t x)
 {
     if (gfn_type(v, gpa) != ENGINE_GFN_RAM) {
+        bool held = let_go(v);
         soft_begin_callback(v, op);
         soft_verdict(v, op, v->m->mmio_write(v->m->opaque, v->id, gpa, size, x));
+        if (held)
+            soft_split_lock(v);
         return;
     }
     switch (size) {
@@ -355,6 +374,19 @@ void soft_probe(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, unsi
         translate(v, op, kind, wrap(v, (va & SOFT_PAGE_MASK) + SOFT_PAGE_SIZE), write);
 }
 
+bool soft_ram_gpa(struct soft_vcpu *v, const struct soft_op *op, uint64_t va, bool write,
+                  uint64_t *gpa)
+{
+    enum soft_tlb_kind kind = soft_kind(v);
+    uint8_t type;
+
+    if (kind == SOFT_TLB_CHECKED)
+        return false;
+    *gpa = translate(v, op, kind, wrap(v, va), write);
+    type = gfn_type(v, *gpa);
+    return type == ENGINE_GFN_RAM || (type != ENGINE_GFN_NONE && !write);
+}
+
 /* Copies a piece that lies within a page; RAM in one go, MMIO in the largest aligned units. */
 static void copy_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gpa, uint8_t *buf,
                       unsigned n,
@@ -362,7 +394,7 @@ static void copy_phys(struct soft_vcpu *v, const struct soft_op *op, uint64_t gp
 {
     uint8_t type = gfn_type(v, gpa);
 
-    if (type == ENGINE_GFN_RAM || (type == ENGINE_GFN_ROM && !write)) {
+    if (type == ENGINE_GFN_RAM || (type != ENGINE_GFN_NONE && !write)) {
         if (write)
             memcpy(v->ram + gpa, buf, n);
         else
