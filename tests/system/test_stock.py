@@ -1,243 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Debian's unmodified Xen 4.17 programs, above our low libraries and on our core.
-
-KR_STOCK_XEN is the folder of Debian's programs (kr_stock_xen in scripts/lib/common.sh); skipped when it is unset.
-They insist on /run/xen, /var/lib/xen, /var/log/xen and /usr/lib/xen-4.17, so each runs in a user and mount
-namespace where these places are the test's own. What was done is written to stock-clients.md in the build folder.
-"""
+"""Debian's unmodified Xen 4.17 programs, above our low libraries and on our core (stock.py says how they are run)."""
 import ctypes
-import glob
 import os
 import re
-import resource
 import shutil
-import signal
-import subprocess
 import unittest
 
-from host import GUESTS, PREFIX, Console, HostTest
-
-STOCK = os.environ.get("KR_STOCK_XEN", "")
-BIN = os.path.join(STOCK, "usr/lib/xen-4.17/bin")
-TABLE = os.path.join(os.path.dirname(PREFIX), "stock-clients.md")
-PROMPT = "guest# "
-LOW = "toolcore toollog call evtchn foreignmemory gnttab devicemodel hypfs store".split()
-# What Debian's programs have compiled in: a folder, its entry, and where that is here. Below "run" is what our own
-# programs use in its place, so that both meet; libxenstat reads the folder of dom0's backend drivers.
-PLACES = [("/run", "xen", "run/xen"), ("/run", "xenstored", "run/xenstored"), ("/run", "lock", "lock"),
-          ("/var/lib", "xen", "run/lib"), ("/var/log", "xen", "run/log"), ("/usr/lib", "xen-4.17", None),
-          ("/sys/bus", "xen-backend", "xen-backend")]
-ROWS = []
-
-
-def package_version():
-    """Debian's version, as xl would say it: of the hypervisor it was built with."""
-    names = glob.glob(os.path.join(STOCK, "usr/share/doc/xen-utils-4.17/changelog*"))
-    if names:
-        out = subprocess.run(["gzip", "-dcf", names[0]], stdout=subprocess.PIPE, text=True, errors="replace").stdout
-        found = re.match(r"\S+ \((\S+)\)", out)
-        if found:
-            return found.group(1)
-    return "4.17"
-
-
-class Namespace:
-    """Runs commands where PLACES are the test's own, and all else is as it is."""
-
-    SCRIPT = """
-ns=$1 places=$2; shift 2
-for d in $places; do
-    mount --rbind $d "$ns/old$d" && mount --bind "$ns/new$d" $d || exit 125
-done
-exec "$@"
-"""
-
-    def __init__(self, root):
-        self.folder = os.path.join(root, "ns")
-        os.makedirs(os.path.join(root, "xen-backend", "devices"))
-        for folder, own, here in PLACES:
-            new, old = self.folder + "/new" + folder, self.folder + "/old" + folder
-            if not os.path.isdir(new):
-                os.makedirs(new)
-                os.makedirs(old)
-                for name in os.listdir(folder):
-                    os.symlink(os.path.join(old, name), os.path.join(new, name))
-            entry = os.path.join(new, own)
-            if os.path.islink(entry):
-                os.unlink(entry)
-            target = os.path.join(root, here) if here else os.path.join(STOCK, "usr/lib", own)
-            os.makedirs(target, mode=0o700, exist_ok=True)
-            os.symlink(target, entry)
-
-    def add_proc_xen(self, port):
-        """For a store: /proc/xen as a Xen dom0's kernel has it, with the store's port and its page, and a limit of
-        open files that nobody needs to be root for."""
-        new = self.folder + "/new/proc"
-        os.makedirs(new + "/xen")
-        os.makedirs(new + "/sys/fs")
-        os.makedirs(self.folder + "/old/proc")
-        for name in os.listdir("/proc"):
-            if not name.isdigit() and name not in ("xen", "sys"):
-                os.symlink(self.folder + "/old/proc/" + name, os.path.join(new, name))
-        for name, text in (("xen/xsd_port", str(port)), ("xen/xsd_kva", "\0" * 4096),
-                           ("sys/fs/nr_open", "%d\n" % resource.getrlimit(resource.RLIMIT_NOFILE)[1])):
-            with open(os.path.join(new, name), "w") as f:
-                f.write(text)
-
-    def command(self, *argv, proc=False):
-        places = sorted({place[0] for place in PLACES}) + ["/proc"] * proc
-        return ["unshare", "-U", "-r", "-m", "sh", "-c", self.SCRIPT, "sh", self.folder, " ".join(places), *argv]
-
-    def why_not(self, **kw):
-        """Why this machine lets nobody make such namespaces, or None."""
-        r = subprocess.run(self.command("true", **kw), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return r.stdout.strip() if r.returncode else None
-
-
-class StockTest(HostTest):
-    ours = ()                         # libraries above the low ones that are ours too
-
-    @classmethod
-    def setUpClass(cls):
-        if not STOCK:
-            raise unittest.SkipTest("KR_STOCK_XEN is not set")
-        super().setUpClass()
-        try:
-            cls.prepare()
-        except BaseException:
-            super().tearDownClass()
-            raise
-
-    @classmethod
-    def prepare(cls):
-        host = cls.host
-        cls.ns = Namespace(host.dir)
-        why = cls.ns.why_not()
-        if why:
-            raise unittest.SkipTest("no user namespaces here: " + why)
-        libs = os.path.join(host.dir, "lib")
-        os.mkdir(libs)
-        for name in LOW + list(cls.ours):
-            found = glob.glob("%s/lib/libxen%s.so.[0-9]*" % (PREFIX, name))
-            if not found:
-                raise AssertionError("our libxen%s is not installed" % name)
-            for path in found:
-                os.symlink(path, os.path.join(libs, os.path.basename(path)))
-        cls.env = dict(host.env, XENSTORED_PATH=host.path("xenstored", "socket"), LD_LIBRARY_PATH=":".join(
-            [libs] + [os.path.join(STOCK, d, "x86_64-linux-gnu") for d in ("usr/lib", "lib")]))
-
-    @classmethod
-    def tearDownClass(cls):
-        super().tearDownClass()
-        write_table()
-
-    def stock(self, program, *args, status=0, timeout=120):
-        """Runs one of Debian's programs and returns what it printed, or fails."""
-        r = subprocess.run(self.ns.command(self.program(program), *args), env=self.env, timeout=timeout, text=True,
-                           errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if status is not None and r.returncode != status:
-            raise AssertionError("Debian's %s %s: exit %d\n%s%s" %
-                                 (program, " ".join(args), r.returncode, r.stdout, r.stderr))
-        return r.stdout + (r.stderr if status is None else "")
-
-    @staticmethod
-    def program(name):
-        for folder in (BIN, os.path.join(STOCK, "usr/bin"), os.path.join(STOCK, "usr/sbin")):
-            if os.access(os.path.join(folder, name), os.X_OK):
-                return os.path.join(folder, name)
-        raise AssertionError("Debian has no " + name)
-
-    def xl(self, *args, **kw):
-        return self.stock("xl", *args, **kw)
-
-    def daemon(self, program, *args, **kw):
-        """Starts one of Debian's daemons in the foreground; it ends with the test."""
-        log = open(os.path.join(self.host.dir, program + ".log"), "ab")
-        self.addCleanup(log.close)
-        # unshare and the shell exec, so this pid is the daemon's.
-        proc = subprocess.Popen(self.ns.command(self.program(program), *args, **kw), env=self.env,
-                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        self.addCleanup(self.end, proc)
-        return proc
-
-    @staticmethod
-    def end(proc):
-        proc.terminate()
-        try:
-            proc.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            proc.kill()
-            proc.wait()
-
-    def log_of(self, program):
-        with open(os.path.join(self.host.dir, program + ".log"), errors="replace") as f:
-            return f.read()[-2000:]
-
-    def replace_service(self, name):
-        """Stops our own daemon; the host starts it again after the test."""
-        pid = self.host.service_pid(name)
-        os.kill(pid, signal.SIGTERM)
-        self.host.wait("our %s has ended" % name, lambda: not self.host.processes("sbin/" + name), 10)
-        os.unlink(self.host.path(name + ".pid"))
-
-    def libraries(self, program):
-        """Where the dynamic linker finds a program's Xen libraries: name -> path."""
-        out = subprocess.run(["/lib64/ld-linux-x86-64.so.2", "--list", self.program(program)], env=self.env, check=True,
-                             stdout=subprocess.PIPE, text=True).stdout
-        return dict(re.findall(r"(libx(?:en|l)\w+)\.so\S* => (\S+)", out))
-
-    def done(self, client, what, program=None):
-        """A row of the table: says that what was asserted since the last one holds."""
-        theirs = [] if client == "our xl" else sorted(
-            name for name, path in self.libraries(program or client).items() if path.startswith(STOCK))
-        ROWS.append((client, ", ".join(theirs) or "none", what, "works"))
-
-    def run(self, result=None):
-        bad = len(result.failures) + len(result.errors)
-        value = super().run(result)
-        if len(result.failures) + len(result.errors) > bad:
-            ROWS.append((self.id().partition(".")[2], "", "the steps after the rows above", "FAILED"))
-        return value
-
-    def hello(self, **keys):
-        return self.host.config(**dict(dict(kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None, extra=None,
-                                            memory=32), **keys))
-
-    def stock_console(self, name):
-        con = Console(name, env=self.env, command=self.ns.command(self.program("xl"), "console", name))
-        self.addCleanup(con.close)
-        return con
-
-    def ask(self, con, command, timeout=60):
-        con.send("echo B''EGIN; %s; echo E''ND" % command)
-        return con.expect(r"BEGIN\r?\n((?s:.*?))END\r?\n", timeout).group(1).decode(errors="replace").replace("\r", "")
-
-    def row(self, name):
-        """A domain's line of xl list: domid, memory, vcpus, state."""
-        for line in self.xl("list").splitlines():
-            if line.split()[0] == name:
-                return line.split()[1:5]
-        return None
-
-    def gone(self, name, timeout=30):
-        self.host.wait("%s is gone" % name, lambda: name not in self.host.domains(), timeout)
-
-
-def write_table():
-    version = package_version()
-    with open(TABLE, "w") as f:
-        f.write("# Debian's unmodified clients on Krypton\n\nWritten by tests/system/test_stock.py. "
-                "All else is ours: the low libraries, the core, the daemons that a row does not name.\n\n"
-                "| client | version | Debian's libraries below it | what was done | result |\n|---|---|---|---|---|\n")
-        for client, stack, what, result in ROWS:
-            f.write("| %s | %s | %s | %s | %s |\n" % (client, version, stack, what, result))
+from host import GUESTS, PREFIX
+from stock import LOW, PROMPT, STOCK, StockTest
 
 
 class Toolstack(StockTest):
     """Debian's xl."""
 
     def test_libraries_are_whose_they_should_be(self):
-        ours = {"libxen" + name for name in LOW + list(self.ours)}
+        ours = {*LOW, *self.ours}
         for program in ("xl", "xenstored", "oxenstored", "xenconsoled", "xen-init-dom0", "xentop"):
             libraries = self.libraries(program)
             self.assertTrue(libraries, program)
@@ -494,4 +271,4 @@ class Stores(StockTest):
 
 class OurBuilder(Toolstack):
     """The same with our libxenctrl and libxenguest below Debian's libxl."""
-    ours = ("ctrl", "guest")
+    ours = ("libxenctrl", "libxenguest")
