@@ -50,6 +50,8 @@ uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max);
  * nothing.
  */
 int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr);
+/* The same, but accounted as pod.h says. */
+int p2m_populate_on_demand(struct domain *d, uint64_t gfn, uint64_t nr);
 /* Frees a RAM frame or unhooks a Xen page. Returns 0, or -EINVAL if nothing is there. */
 int p2m_remove(struct domain *d, uint64_t gfn);
 /* The same for [gfn, gfn + nr), up to the first frame that has nothing: 0 or -EINVAL. */

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Debian's unmodified Xen 4.17 programs, above our low libraries and on our core (stock.py says how they are run)."""
 import ctypes
+import json
 import os
 import re
 import shutil
-import unittest
+import subprocess
 
-from host import GUESTS, PREFIX
+from host import PREFIX, Console
 from stock import LOW, PROMPT, STOCK, StockTest
 
 
@@ -38,15 +39,61 @@ class Toolstack(StockTest):
 
     def test_xl_whole_life(self):
         """From create to shutdown, with Debian's kernel."""
-        config = self.host.config(vcpus=2, memory=256)
-        self.xl("create", config)
+        self.xl("create", self.host.config(vcpus=2, memory=200, maxmem=256, max_grant_frames=12))
         con = self.stock_console("guest")
         con.expect(PROMPT, 180)
         self.done("xl", "create: Debian's kernel as PVH to its shell")
         self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
         self.done("xl", "console")
-        self.assertEqual(self.row("guest")[2], "2")
+        self.life_names()
+        self.life_pause(con)
+        self.life_vcpus(con)
+        self.life_scheduling()
+        self.life_keys(con)
+        self.life_memory(con)
+        con.close()
+        self.life_reboot()
+        self.xl("shutdown", "-w", "guest")
+        self.gone("guest")
+        self.done("xl", "shutdown")
+        self.host.wait("domain processes end", lambda: not self.host.processes("krypton-domain"), 10)
 
+    def life_names(self):
+        domid = str(self.host.domains()["guest"])
+        self.assertEqual(self.row("guest")[2], "2")
+        listed = json.loads(self.xl("list", "-l", "guest"))[0]
+        config = listed["config"]
+        self.assertEqual((str(listed["domid"]), config["c_info"]["name"], config["c_info"]["type"],
+                          config["b_info"]["max_vcpus"], config["b_info"]["max_grant_frames"]),
+                         (domid, "guest", "pvh", 2, 12))
+        self.done("xl", "list -l")
+        self.assertEqual(self.xl("domid", "guest").strip(), domid)
+        self.assertEqual(self.xl("domname", domid).strip(), "guest")
+        self.done("xl", "domid, domname")
+        self.xl("rename", "guest", "renamed")
+        self.assertEqual(self.host.domains(), {"renamed": int(domid)})
+        self.assertEqual(self.xl("domid", "renamed").strip(), domid)
+        self.xl("rename", "renamed", "guest")
+        self.assertEqual(self.host.xl("domname", domid).strip(), "guest")
+        self.done("xl", "rename")
+        self.assertRegex(self.xl("uptime", "guest"), r"(?m)^guest +%s  0:0\d:\d\d$" % domid)
+        self.done("xl", "uptime")
+        self.assertRegex(self.xl("claims"), r"(?m)^guest +%s +\d+ .* 0$" % domid)
+        self.done("xl", "claims")
+
+    def life_memory(self, con):
+        """Its configuration says 200 of at most 256 MiB."""
+        self.host.wait("it has what it asked for", lambda: int(self.row("guest")[1]) in (199, 200, 201), 60)
+        self.done("xl", "create: less memory than its maximum, populated on demand")
+        before = int(self.ask(con, "awk '/MemTotal/{print $2}' /proc/meminfo"))
+        self.xl("mem-set", "guest", "250")
+        self.host.wait("the guest has more memory", lambda: int(self.row("guest")[1]) >= 249, 60)
+        self.assertGreater(int(self.ask(con, "awk '/MemTotal/{print $2}' /proc/meminfo")), before + 40 * 1024)
+        self.xl("mem-set", "guest", "180")
+        self.host.wait("the guest has given memory back", lambda: int(self.row("guest")[1]) <= 181, 60)
+        self.done("xl", "mem-set: up and down, seen by the guest")
+
+    def life_pause(self, con):
         self.xl("pause", "guest")
         self.assertRegex(self.row("guest")[3], r"^[-r][-b]p---$")
         self.xl("unpause", "guest")
@@ -54,6 +101,7 @@ class Toolstack(StockTest):
         self.assertEqual(self.ask(con, "echo alive").strip(), "alive")
         self.done("xl", "pause, unpause")
 
+    def life_vcpus(self, con):
         rows = [line.split() for line in self.xl("vcpu-list", "guest").splitlines()[1:]]
         self.assertEqual([(r[0], r[2]) for r in rows], [("guest", "0"), ("guest", "1")])
         self.done("xl", "vcpu-list")
@@ -66,18 +114,52 @@ class Toolstack(StockTest):
         self.host.wait("there are two vCPUs", lambda: self.row("guest")[2] == "2", 30)
         self.done("xl", "vcpu-set: down and up, seen by the guest")
 
-        self.xl("mem-set", "guest", "200")
-        self.host.wait("the guest has given memory back", lambda: int(self.row("guest")[1]) <= 201, 60)
-        self.done("xl", "mem-set")
-
+    def life_scheduling(self):
+        last = int(self.host.xl("info", "nr_cpus")) - 1
+        self.xl("vcpu-pin", "guest", "0", str(last))
+        self.xl("vcpu-pin", "guest", "1", "all", str(last))
+        for who in (self.xl, self.host.xl):
+            rows = who("vcpu-list", "guest")
+            # On a single CPU "all" says the same.
+            self.assertRegex(rows, r"(?m)^guest +\d+ +0 .* (%d|all) / all$" % last)
+            self.assertRegex(rows, r"(?m)^guest +\d+ +1 .* all / (%d|all)$" % last)
+        self.xl("vcpu-pin", "guest", "all", "all", "all")
+        self.assertEqual(len(re.findall(r"(?m) all / all$", self.host.xl("vcpu-list", "guest"))), 2)
+        self.done("xl", "vcpu-pin: hard and soft")
         self.xl("sched-credit2", "-d", "guest", "-w", "512", "-c", "80")
-        self.assertRegex(self.xl("sched-credit2", "-d", "guest"), r"guest +\d+ +512 +80")
+        for who in (self.xl, self.host.xl):
+            self.assertRegex(who("sched-credit2", "-d", "guest"), r"guest +\d+ +512 +80")
         self.done("xl", "sched-credit2")
+        before = re.search(r"ratelimit=(\d+)us", self.xl("sched-credit2", "-s")).group(1)
+        self.xl("sched-credit2", "-s", "-p", "Pool-0", "-r", "2000")
+        for who in (self.xl, self.host.xl):
+            self.assertIn("ratelimit=2000us", who("sched-credit2", "-s"))
+        self.xl("sched-credit2", "-s", "-p", "Pool-0", "-r", before)
+        self.done("xl", "sched-credit2 -s")
 
-        self.xl("shutdown", "-w", "guest")
-        self.gone("guest")
-        self.done("xl", "shutdown")
-        self.host.wait("domain processes end", lambda: not self.host.processes("krypton-domain"), 10)
+    def life_keys(self, con):
+        domid = self.host.domains()["guest"]
+        self.xl("dmesg", "-c")
+        self.xl("debug-keys", "q")
+        self.assertIn("(XEN) domain %d: guest" % domid, self.xl("dmesg"))
+        self.done("xl", "debug-keys, dmesg -c")
+        self.xl("sysrq", "guest", "h")
+        self.host.wait("the guest's kernel has the key", lambda: "HELP" in self.ask(con, "dmesg | grep sysrq:"), 60)
+        self.done("xl", "sysrq: seen by the guest")
+        self.xl("trigger", "guest", "nmi", "1")
+        self.host.wait("the guest has its NMI",
+                       lambda: self.ask(con, "grep NMI: /proc/interrupts").split()[1:3] == ["0", "1"], 60)
+        self.done("xl", "trigger nmi: seen by the guest")
+
+    def life_reboot(self):
+        before = self.host.domains()["guest"]
+        self.xl("reboot", "guest")
+        self.host.wait("the guest is another domain", lambda: self.host.domains().get("guest", before) != before, 60)
+        con = self.stock_console("guest")
+        con.expect(PROMPT, 180)
+        self.assertRegex(self.row("guest")[3], r"^[-r][-b]----$")
+        con.close()
+        self.done("xl", "reboot: its shell again, as another domain")
 
     def test_xl_destroy(self):
         self.xl("create", "-p", self.hello())
@@ -165,6 +247,16 @@ class Clients(StockTest):
         self.stock("xenstore-exists", "/test/a", status=1)
         self.stock("xenstore-read", "/test/a", status=1)
         self.done("xenstore-*", "write, read, list, ls, chmod, exists, rm", "xenstore-ls")
+        watch = subprocess.Popen(self.ns.command(self.program("xenstore-watch"), "-n", "2", "/test/w"), env=self.env,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, watch)
+        with watch.stdout as out:
+            self.assertEqual(out.readline(), "/test/w\n")
+            self.stock("xenstore-write", "/test/w/x", "3")
+            self.assertEqual(out.readline(), "/test/w/x\n")
+        self.assertEqual(watch.wait(30), 0)
+        self.stock("xenstore-rm", "/test")
+        self.done("xenstore-*", "watch", "xenstore-watch")
 
     def test_xen_init_dom0(self):
         self.host.ok("xenstore-rm", "/local/domain/0/name")
@@ -179,6 +271,23 @@ class Clients(StockTest):
         self.assertRegex(out, r"(?m)^ +Domain-0 ")
         self.assertRegex(out, r"(?m)^ +topped ----p- ")
         self.done("xentop", "-b -i 1 with a guest")
+
+    def test_xen_diag(self):
+        self.host.xl("create", "-p", self.hello(name="diagnosed", max_grant_frames=12))
+        domid = self.host.domains()["diagnosed"]
+        self.assertEqual(self.stock("xen-diag", "gnttab_query_size", str(domid)).strip(),
+                         "domid=%d: nr_frames=1, max_nr_frames=12" % domid)
+        self.stock("xen-diag", "gnttab_query_size", "4000", status=1)
+        self.done("xen-diag", "gnttab_query_size")
+
+    def test_xenconsole(self):
+        self.host.xl("create", "-p", self.hello(name="shown", on_poweroff="preserve"))
+        con = Console("shown", env=self.env, command=self.ns.command(
+            self.program("xenconsole"), str(self.host.domains()["shown"])))
+        self.addCleanup(con.close)
+        self.host.xl("unpause", "shown")
+        con.expect("SUCCESS", 60)
+        self.done("xenconsole", "what a guest of our xl prints, from our xenconsoled")
 
     def test_xenconsoled(self):
         self.replace_service("xenconsoled")
@@ -226,47 +335,88 @@ class Stores(StockTest):
     def tearDown(self):
         """Not the base's: xl needs a store, and ours is back only after the clean-ups."""
 
-    def whole_host(self, name, *args):
-        """Our services but the store, Debian's store, and a guest from create to shutdown."""
+    def start_store(self, name, *args):
+        """Our services but the store and the consoles, and one of Debian's stores."""
         self.addCleanup(self.host.start)
         self.replace_service("xenconsoled")
         self.replace_service("xenstored")
         store = self.daemon(name, *args, proc=True)
-        sock = self.env["XENSTORED_PATH"]
-        self.host.wait("%s answers; it said:\n%s" % (name, self.log_of(name)),
-                       lambda: store.poll() is not None or self.host.run("xenstore-exists", "/").returncode == 0, 10)
+        self.host.wait("%s answers" % name,
+                       lambda: store.poll() is not None or self.host.run("xenstore-exists", "/").returncode == 0, 30)
         self.assertIsNone(store.poll(), self.log_of(name))
-        self.assertTrue(os.path.exists(sock))
+        self.addCleanup(self.destroy_all)
+        return store
+
+    def destroy_all(self):
+        for domid in self.host.domains().values():
+            self.host.run("xl", "destroy", str(domid))
+
+    def boot(self, xl):
+        xl("create", self.host.config())
+        con = self.stock_console("guest")
+        con.expect(PROMPT, 180)
+        self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
+        return con
+
+    def store_alone(self, name, *args):
+        """It stands below our consoles, tools and xl."""
+        store = self.start_store(name, *args)
+        self.host.ok("xen-init-dom0")
+        consoled = subprocess.Popen(["xenconsoled"], env=self.host.env, stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        self.addCleanup(self.end, consoled)
+        self.boot(self.host.xl)
+        self.host.ok("xenstore-write", "/tool/test", "kept")
+        self.assertEqual(self.host.ok("xenstore-read", "/tool/test"), "kept\n")
+        self.host.xl("shutdown", "-w", "guest")
+        self.gone("guest")
+        self.assertIsNone(store.poll(), self.log_of(name))
+        self.assertIsNone(consoled.poll())
+        self.done(name, "in place of our store: a guest from our xl's create to its shutdown")
+
+    def all_together(self, name, *args):
+        """Nothing above the low libraries is ours."""
+        store = self.start_store(name, *args)
         self.stock("xen-init-dom0")
         consoled = self.daemon("xenconsoled", "-i")
-        try:
-            self.host.ok("xenstore-write", "/tool/test", "kept")
-            self.assertEqual(self.stock("xenstore-read", "/tool/test"), "kept\n")
-            for who, xl in (("our xl", self.host.xl), ("Debian's xl", self.xl)):
-                xl("create", self.host.config())
-                con = self.stock_console("guest")
-                con.expect(PROMPT, 180)
-                self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
-                xl("shutdown", "-w", "guest")
-                self.gone("guest")
-                self.done(name, "in place of our store, with Debian's xenconsoled and xen-init-dom0: a guest from %s's "
-                                "create to its shutdown" % who)
-            self.assertIsNone(store.poll(), self.log_of(name))
-            self.assertIsNone(consoled.poll(), self.log_of("xenconsoled"))
-        finally:
-            for domid in self.host.domains().values():
-                self.host.run("xl", "destroy", str(domid))
+        self.assertIn("Domain-0", self.xl("list"))
+        con = self.boot(self.xl)
+        domid = self.row("guest")[0]
+        self.assertEqual(self.stock("xenstore-read", "/local/domain/%s/name" % domid), "guest\n")
+        self.assertIn("/local/domain/%s/memory/target = " % domid, self.stock("xenstore-ls", "-f"))
+        self.assertRegex(self.stock("xentop", "-b", "-i", "1"), r"(?m)^ +guest ")
+        self.assertIn("domid=%s: " % domid, self.stock("xen-diag", "gnttab_query_size", domid))
+        self.xl("pause", "guest")
+        self.xl("unpause", "guest")
+        self.xl("mem-set", "guest", "150")
+        self.host.wait("the guest has given memory back", lambda: int(self.row("guest")[1]) <= 151, 60)
+        self.assertEqual(self.ask(con, "echo alive").strip(), "alive")
+        self.xl("shutdown", "-w", "guest")
+        self.host.wait("the guest is gone", lambda: self.row("guest") is None, 60)
+        self.assertIsNone(store.poll(), self.log_of(name))
+        self.assertIsNone(consoled.poll(), self.log_of("xenconsoled"))
+        self.done("all together: xl, %s, xenconsoled, xen-init-dom0, xenstore-*, xentop, xen-diag" % name,
+                  "a guest from create to shutdown, with console, pause, mem-set", "xl")
 
-    def test_oxenstored(self):
+    def oxenstored(self):
         conf = os.path.join(self.host.dir, "oxenstored.conf")
         with open(conf, "w") as f:
             f.write("pid-file = %s/oxenstored.pid\nquota-activate = false\npersistent = false\n"
                     "xenstored-log-file = %s/oxenstored.debug\nxenstored-port = /proc/xen/xsd_port\n"
                     "xenstored-kva = /proc/xen/xsd_kva\n" % (self.host.dir, self.host.dir))
-        self.whole_host("oxenstored", "--no-fork", "--config-file", conf)
+        return "oxenstored", "--no-fork", "--config-file", conf
 
-    def test_xenstored(self):
-        self.whole_host("xenstored", "-N", "-R")
+    def test_oxenstored_alone(self):
+        self.store_alone(*self.oxenstored())
+
+    def test_all_with_oxenstored(self):
+        self.all_together(*self.oxenstored())
+
+    def test_xenstored_alone(self):
+        self.store_alone("xenstored", "-N", "-R")
+
+    def test_all_with_xenstored(self):
+        self.all_together("xenstored", "-N", "-R")
 
 
 class OurBuilder(Toolstack):
