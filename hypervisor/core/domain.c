@@ -77,6 +77,7 @@ static void free_memory(struct domain *d)
     domain_claim(d, 0);
     foreign_free(d);
     page_free_all_later(d);
+    pod_free(d);
     domain_account(d, -(int64_t)(d->tot_pages - d->held.nr));
     gnt_free(d);
     evtchn_free(d);
@@ -661,7 +662,7 @@ int domain_account(struct domain *d, int64_t pages)
     uint64_t from_claim = 0, n;
 
     if (pages <= 0) {
-        n = (uint64_t)-pages;
+        n = pod_absorb(d, (uint64_t)-pages);
         d->tot_pages -= n;
         h->given_pages -= n;
         return 0;

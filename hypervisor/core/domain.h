@@ -21,6 +21,7 @@
 #include "hypervisor/core/foreign.h"
 #include "hypervisor/core/grant_table.h"
 #include "hypervisor/core/p2m.h"
+#include "hypervisor/core/pod.h"
 
 #define KR_GPA_BITS 40           /* guest-physical address space of every domain */
 #define KR_MAX_E820 128          /* E820MAX */
@@ -80,6 +81,7 @@ struct domain {
     struct held_pages held;          /* its pages that others use */
     uint64_t memory_users;           /* who needs its descriptors, dead or not */
     uint64_t tot_pages, max_pages, claim_pages;
+    struct pod pod;              /* frames that are populated on demand */
     uint64_t paging_mempool;
     uint32_t nr_e820;
     uint8_t e820[KR_MAX_E820][20]; /* struct e820entry, packed: u64 addr, u64 size, u32 type */
@@ -175,7 +177,10 @@ void domain_getinfo(struct domain *d, struct xen_domctl_getdomaininfo *info);
 
 /* Closes the descriptors of its memory; for foreign.c. */
 void domain_close_memory(struct domain *d);
-/* Accounts pages to d against its maximum and the host: 0 or -ENOMEM. May be negative. */
+/*
+ * Accounts pages to d against its maximum and the host: 0 or -ENOMEM. May be negative; what is given
+ * back then goes to frames that are populated on demand first.
+ */
 int domain_account(struct domain *d, int64_t pages);
 /* Sets the outstanding claim (pages to be populated later); 0 drops it. */
 int domain_claim(struct domain *d, uint64_t pages);

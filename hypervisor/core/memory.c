@@ -69,14 +69,14 @@ static int guest_target(struct hcall *hc, domid_t domid, struct domain **d)
     return rc;
 }
 
-static int populate_one(struct domain *d, uint64_t gfn, uint64_t pages)
+static int populate_one(struct domain *d, uint64_t gfn, uint64_t pages, bool on_demand)
 {
     int rc;
 
     if (gfn & (pages - 1)) {
         return -EINVAL;
     }
-    rc = p2m_populate(d, gfn, pages);
+    rc = on_demand ? p2m_populate_on_demand(d, gfn, pages) : p2m_populate(d, gfn, pages);
     if (rc == -ENOMEM) {
         kr_log_once(KR_NOTICE, "domain %u: no memory for it beyond %llu pages", d->domid,
                     (unsigned long long)d->tot_pages);
@@ -88,6 +88,7 @@ static int populate_one(struct domain *d, uint64_t gfn, uint64_t pages)
 static long op_reservation(struct hcall *hc, bool populate)
 {
     uint64_t pages, budget = PAGES_PER_SLICE;
+    bool on_demand;
     struct domain *d;
     struct resv r;
     int rc = read_resv(hc, &r);
@@ -107,10 +108,11 @@ static long op_reservation(struct hcall *hc, bool populate)
     if (r.order > (hc->d->control ? CONTROL_MAX_ORDER : GUEST_MAX_ORDER)) {
         return (long)hc->progress;
     }
-    /*
-     * XENMEMF_populate_on_demand is met by populating: a page takes host memory when it is first
-     * touched anyway. It counts against the maximum at once, though.
-     */
+    /* A domain does not put off its own pages. */
+    on_demand = populate && r.flags & XENMEMF_populate_on_demand;
+    if (on_demand && d == hc->d) {
+        return (long)hc->progress;
+    }
     pages = 1ull << r.order;
     for (unsigned n = 0; hc->progress < r.nr; n++, hc->progress++) {
         uint64_t gfn;
@@ -122,7 +124,7 @@ static long op_reservation(struct hcall *hc, bool populate)
         if (read_gfn(hc, r.list, hc->progress, &gfn)) {
             return hc->progress ? (long)hc->progress : -EFAULT;
         }
-        if (populate ? populate_one(d, gfn, pages) : p2m_remove_range(d, gfn, pages)) {
+        if (populate ? populate_one(d, gfn, pages, on_demand) : p2m_remove_range(d, gfn, pages)) {
             break;
         }
     }
@@ -181,7 +183,7 @@ static long op_exchange(struct hcall *hc)
             rc = rc ? rc : p2m_remove_range(d, gfn, 1ull << x.in.extent_order);
         }
         rc = rc ? rc : read_gfn(hc, (uint64_t)(uintptr_t)x.out.extent_start.p, o, &gfn);
-        rc = rc ? rc : populate_one(d, gfn, 1ull << x.out.extent_order);
+        rc = rc ? rc : populate_one(d, gfn, 1ull << x.out.extent_order, false);
         if (rc) {
             break;
         }
@@ -447,12 +449,14 @@ static long op_pod(struct hcall *hc, bool set)
     if (rc) {
         return rc;
     }
-    /* Without entries to fill on demand any target is met, which is what Xen answers too. */
-    if (set && t.target_pages > d->max_pages) {
-        return -EINVAL;
+    if (set) {
+        rc = t.target_pages > d->max_pages ? -EINVAL : pod_set_target(d, t.target_pages);
+        if (rc) {
+            return rc;
+        }
     }
     t.tot_pages = d->tot_pages;
-    t.pod_cache_pages = t.pod_entries = 0;
+    pod_info(d, &t.pod_cache_pages, &t.pod_entries);
     return copy_to_guest(hc, hc->arg[1], &t, sizeof(t));
 }
 

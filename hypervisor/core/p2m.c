@@ -153,7 +153,7 @@ static uint64_t choose_page(struct domain *d, uint64_t gfn)
     struct p2m *p = &d->p2m;
     uint64_t page;
 
-    if (gfn < d->max_pages + IDENTITY_SLACK && !page_used(p, gfn)) {
+    if (gfn < d->max_pages + d->pod.owed + IDENTITY_SLACK && !page_used(p, gfn)) {
         return gfn;
     }
     for (page = p->next_free; page_used(p, page); page++) {
@@ -349,7 +349,8 @@ int p2m_remove(struct domain *d, uint64_t gfn)
     return p2m_remove_range(d, gfn, 1);
 }
 
-int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr)
+static int populate(struct domain *d, uint64_t gfn, uint64_t nr,
+                    int (*account)(struct domain *d, int64_t pages))
 {
     uint64_t done, page;
     int rc;
@@ -362,7 +363,7 @@ int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr)
             return -EEXIST;
         }
     }
-    rc = domain_account(d, (int64_t)nr);
+    rc = account(d, (int64_t)nr);
     if (rc) {
         return rc;
     }
@@ -383,7 +384,7 @@ int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr)
             mark_page(&d->p2m, p2m_lookup(d, gfn + i).page, false);
             set(d, gfn + i, P2M_NONE, 0);
         }
-        domain_account(d, -(int64_t)nr);
+        account(d, -(int64_t)nr);
         return rc;
     }
     for (uint64_t i = 0, n; i < nr; i += n) {
@@ -391,6 +392,16 @@ int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr)
         gather_map(d, gfn + i, n, P2M_RAM, p2m_lookup(d, gfn + i).page);
     }
     return 0;
+}
+
+int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr)
+{
+    return populate(d, gfn, nr, domain_account);
+}
+
+int p2m_populate_on_demand(struct domain *d, uint64_t gfn, uint64_t nr)
+{
+    return populate(d, gfn, nr, pod_account);
 }
 
 int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page)

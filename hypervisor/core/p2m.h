@@ -62,6 +62,8 @@ uint64_t p2m_run(const struct domain *d, uint64_t gfn, uint64_t max);
  * nothing.
  */
 int p2m_populate(struct domain *d, uint64_t gfn, uint64_t nr);
+/* The same, but accounted as pod.h says. */
+int p2m_populate_on_demand(struct domain *d, uint64_t gfn, uint64_t nr);
 /* Frees a RAM frame or unhooks what else is there. Returns 0, or -EINVAL: nothing, or a grant map. */
 int p2m_remove(struct domain *d, uint64_t gfn);
 /* The same for [gfn, gfn + nr), up to the first frame that it cannot be done for: 0 or -EINVAL. */

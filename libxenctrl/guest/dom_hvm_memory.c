@@ -98,6 +98,7 @@ static int populate_all(struct populate *p)
     struct xc_dom_image *dom = p->dom;
     xen_pfn_t low = dom->lowmem_end >> XC_PAGE_SHIFT, high = dom->highmem_end >> XC_PAGE_SHIFT;
     xen_pfn_t hole = dom->device_model ? dom->vga_hole_size : 0;
+    const unsigned int flags = p->memflags;
 
     for (unsigned int i = 0; i < dom->nr_vmemranges; i++) {
         const xen_vmemrange_t *r = &dom->vmemranges[i];
@@ -106,7 +107,7 @@ static int populate_all(struct populate *p)
         if (dom->vnode_to_pnode && r->nid < dom->nr_vnodes) {
             node = dom->vnode_to_pnode[r->nid];
         }
-        p->memflags = node == XC_NUMA_NO_NODE ? 0 : XENMEMF_exact_node(node);
+        p->memflags = flags | (node == XC_NUMA_NO_NODE ? 0 : XENMEMF_exact_node(node));
         if (populate_range(p, r->start >> XC_PAGE_SHIFT, r->end >> XC_PAGE_SHIFT)) {
             return -1;
         }
@@ -171,19 +172,13 @@ static int start_pod(struct xc_dom_image *dom)
 int dom_hvm_meminit(struct xc_dom_image *dom)
 {
     struct populate p = { .dom = dom };
-    bool pod, claimed = false;
-    int rc = -1, saved;
+    bool claimed = false;
+    int rc, saved;
 
     if (check_layout(dom)) {
         return -1;
     }
-    pod = dom->target_pages < dom->total_pages;
-    if (pod) {
-        if (start_pod(dom)) {
-            return -1;
-        }
-        p.memflags = XENMEMF_populate_on_demand;
-    }
+    /* The claim first: what populates on demand is taken out of it. */
     if (dom->claim_enabled) {
         if (xc_domain_claim_pages(dom->xch, dom->guest_domid, dom->target_pages)) {
             return dom_fail(dom, XC_OUT_OF_MEMORY, "the host does not have the %llu MB that the "
@@ -192,7 +187,13 @@ int dom_hvm_meminit(struct xc_dom_image *dom)
         }
         claimed = true;
     }
-    rc = populate_all(&p);
+    if (dom->target_pages < dom->total_pages) {
+        p.memflags = XENMEMF_populate_on_demand;
+        rc = start_pod(dom);
+    } else {
+        rc = 0;
+    }
+    rc = rc ? rc : populate_all(&p);
     saved = errno;
     xc_dom_printf(dom->xch, "PHYSICAL MEMORY ALLOCATION:");
     for (unsigned int i = NR_SIZES; i-- > 0;) {

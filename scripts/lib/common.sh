@@ -220,3 +220,29 @@ kr_libraries() {
         done
     done
 }
+
+# kr_missing PACKAGE...: prints those, and what they need, that are not installed here.
+kr_missing() {
+    local plan
+    plan=$(apt-get -qq -s --no-install-recommends install "$@" 2>/dev/null) || {
+        as_root apt-get -qq update >/dev/null
+        plan=$(apt-get -qq -s --no-install-recommends install "$@") || die "apt-get finds no way to install: $*"
+    }
+    sed -n 's/^Inst \([^ ]*\).*/\1/p' <<<"$plan"
+}
+
+# kr_stock_libvirt: prints the folder of Debian's libvirtd with its Xen driver, its client, and the libraries that this
+# system lacks: fetched once, never installed. They stand on the libraries of kr_stock_xen.
+kr_stock_libvirt() {
+    local dir="$KR_CACHE/stock-libvirt-9.0" own="libvirt-daemon libvirt-daemon-driver-xen libvirt-clients libvirt0" also
+    if ! [ -e "$dir/usr/sbin/libvirtd" ]; then
+        say "fetching Debian's libvirt"
+        # shellcheck disable=SC2086
+        also=$(kr_missing $own | sed -E '/^(libvirt|libxen|dmidecode)/d')
+        rm -rf "$dir.new"
+        # shellcheck disable=SC2086
+        kr_debs "$dir.new" $own $also
+        rm -rf "$dir" && mv "$dir.new" "$dir"
+    fi
+    echo "$dir"
+}

@@ -62,7 +62,9 @@ class Console:
         os.write(self.master, line.encode() + b"\r")
 
     def close(self):
-        """Leaves with Ctrl-]."""
+        """Leaves with Ctrl-]; once closed, nothing."""
+        if self.master < 0:
+            return
         try:
             os.write(self.master, b"\x1d")
             self.proc.wait(timeout=5)
@@ -70,6 +72,7 @@ class Console:
             self.proc.kill()
             self.proc.wait()
         os.close(self.master)
+        self.master = -1
 
 
 def main(argv):

@@ -1,243 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Debian's unmodified Xen 4.17 programs, above our low libraries and on our core.
-
-KR_STOCK_XEN is the folder of Debian's programs (kr_stock_xen in scripts/lib/common.sh); skipped when it is unset.
-They insist on /run/xen, /var/lib/xen, /var/log/xen and /usr/lib/xen-4.17, so each runs in a user and mount
-namespace where these places are the test's own. What was done is written to stock-clients.md in the build folder.
-"""
+"""Debian's unmodified Xen 4.17 programs, above our low libraries and on our core (stock.py says how they are run)."""
 import ctypes
-import glob
+import json
 import os
 import re
-import resource
 import shutil
-import signal
 import subprocess
-import unittest
 
-from host import GUESTS, PREFIX, Console, HostTest
-
-STOCK = os.environ.get("KR_STOCK_XEN", "")
-BIN = os.path.join(STOCK, "usr/lib/xen-4.17/bin")
-TABLE = os.path.join(os.path.dirname(PREFIX), "stock-clients.md")
-PROMPT = "guest# "
-LOW = "toolcore toollog call evtchn foreignmemory gnttab devicemodel hypfs store".split()
-# What Debian's programs have compiled in: a folder, its entry, and where that is here. Below "run" is what our own
-# programs use in its place, so that both meet; libxenstat reads the folder of dom0's backend drivers.
-PLACES = [("/run", "xen", "run/xen"), ("/run", "xenstored", "run/xenstored"), ("/run", "lock", "lock"),
-          ("/var/lib", "xen", "run/lib"), ("/var/log", "xen", "run/log"), ("/usr/lib", "xen-4.17", None),
-          ("/sys/bus", "xen-backend", "xen-backend")]
-ROWS = []
-
-
-def package_version():
-    """Debian's version, as xl would say it: of the hypervisor it was built with."""
-    names = glob.glob(os.path.join(STOCK, "usr/share/doc/xen-utils-4.17/changelog*"))
-    if names:
-        out = subprocess.run(["gzip", "-dcf", names[0]], stdout=subprocess.PIPE, text=True, errors="replace").stdout
-        found = re.match(r"\S+ \((\S+)\)", out)
-        if found:
-            return found.group(1)
-    return "4.17"
-
-
-class Namespace:
-    """Runs commands where PLACES are the test's own, and all else is as it is."""
-
-    SCRIPT = """
-ns=$1 places=$2; shift 2
-for d in $places; do
-    mount --rbind $d "$ns/old$d" && mount --bind "$ns/new$d" $d || exit 125
-done
-exec "$@"
-"""
-
-    def __init__(self, root):
-        self.folder = os.path.join(root, "ns")
-        os.makedirs(os.path.join(root, "xen-backend", "devices"))
-        for folder, own, here in PLACES:
-            new, old = self.folder + "/new" + folder, self.folder + "/old" + folder
-            if not os.path.isdir(new):
-                os.makedirs(new)
-                os.makedirs(old)
-                for name in os.listdir(folder):
-                    os.symlink(os.path.join(old, name), os.path.join(new, name))
-            entry = os.path.join(new, own)
-            if os.path.islink(entry):
-                os.unlink(entry)
-            target = os.path.join(root, here) if here else os.path.join(STOCK, "usr/lib", own)
-            os.makedirs(target, mode=0o700, exist_ok=True)
-            os.symlink(target, entry)
-
-    def add_proc_xen(self, port):
-        """For a store: /proc/xen as a Xen dom0's kernel has it, with the store's port and its page, and a limit of
-        open files that nobody needs to be root for."""
-        new = self.folder + "/new/proc"
-        os.makedirs(new + "/xen")
-        os.makedirs(new + "/sys/fs")
-        os.makedirs(self.folder + "/old/proc")
-        for name in os.listdir("/proc"):
-            if not name.isdigit() and name not in ("xen", "sys"):
-                os.symlink(self.folder + "/old/proc/" + name, os.path.join(new, name))
-        for name, text in (("xen/xsd_port", str(port)), ("xen/xsd_kva", "\0" * 4096),
-                           ("sys/fs/nr_open", "%d\n" % resource.getrlimit(resource.RLIMIT_NOFILE)[1])):
-            with open(os.path.join(new, name), "w") as f:
-                f.write(text)
-
-    def command(self, *argv, proc=False):
-        places = sorted({place[0] for place in PLACES}) + ["/proc"] * proc
-        return ["unshare", "-U", "-r", "-m", "sh", "-c", self.SCRIPT, "sh", self.folder, " ".join(places), *argv]
-
-    def why_not(self, **kw):
-        """Why this machine lets nobody make such namespaces, or None."""
-        r = subprocess.run(self.command("true", **kw), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return r.stdout.strip() if r.returncode else None
-
-
-class StockTest(HostTest):
-    ours = ()                         # libraries above the low ones that are ours too
-
-    @classmethod
-    def setUpClass(cls):
-        if not STOCK:
-            raise unittest.SkipTest("KR_STOCK_XEN is not set")
-        super().setUpClass()
-        try:
-            cls.prepare()
-        except BaseException:
-            super().tearDownClass()
-            raise
-
-    @classmethod
-    def prepare(cls):
-        host = cls.host
-        cls.ns = Namespace(host.dir)
-        why = cls.ns.why_not()
-        if why:
-            raise unittest.SkipTest("no user namespaces here: " + why)
-        libs = os.path.join(host.dir, "lib")
-        os.mkdir(libs)
-        for name in LOW + list(cls.ours):
-            found = glob.glob("%s/lib/libxen%s.so.[0-9]*" % (PREFIX, name))
-            if not found:
-                raise AssertionError("our libxen%s is not installed" % name)
-            for path in found:
-                os.symlink(path, os.path.join(libs, os.path.basename(path)))
-        cls.env = dict(host.env, XENSTORED_PATH=host.path("xenstored", "socket"), LD_LIBRARY_PATH=":".join(
-            [libs] + [os.path.join(STOCK, d, "x86_64-linux-gnu") for d in ("usr/lib", "lib")]))
-
-    @classmethod
-    def tearDownClass(cls):
-        super().tearDownClass()
-        write_table()
-
-    def stock(self, program, *args, status=0, timeout=120):
-        """Runs one of Debian's programs and returns what it printed, or fails."""
-        r = subprocess.run(self.ns.command(self.program(program), *args), env=self.env, timeout=timeout, text=True,
-                           errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if status is not None and r.returncode != status:
-            raise AssertionError("Debian's %s %s: exit %d\n%s%s" %
-                                 (program, " ".join(args), r.returncode, r.stdout, r.stderr))
-        return r.stdout + (r.stderr if status is None else "")
-
-    @staticmethod
-    def program(name):
-        for folder in (BIN, os.path.join(STOCK, "usr/bin"), os.path.join(STOCK, "usr/sbin")):
-            if os.access(os.path.join(folder, name), os.X_OK):
-                return os.path.join(folder, name)
-        raise AssertionError("Debian has no " + name)
-
-    def xl(self, *args, **kw):
-        return self.stock("xl", *args, **kw)
-
-    def daemon(self, program, *args, **kw):
-        """Starts one of Debian's daemons in the foreground; it ends with the test."""
-        log = open(os.path.join(self.host.dir, program + ".log"), "ab")
-        self.addCleanup(log.close)
-        # unshare and the shell exec, so this pid is the daemon's.
-        proc = subprocess.Popen(self.ns.command(self.program(program), *args, **kw), env=self.env,
-                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        self.addCleanup(self.end, proc)
-        return proc
-
-    @staticmethod
-    def end(proc):
-        proc.terminate()
-        try:
-            proc.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            proc.kill()
-            proc.wait()
-
-    def log_of(self, program):
-        with open(os.path.join(self.host.dir, program + ".log"), errors="replace") as f:
-            return f.read()[-2000:]
-
-    def replace_service(self, name):
-        """Stops our own daemon; the host starts it again after the test."""
-        pid = self.host.service_pid(name)
-        os.kill(pid, signal.SIGTERM)
-        self.host.wait("our %s has ended" % name, lambda: not self.host.processes("sbin/" + name), 10)
-        os.unlink(self.host.path(name + ".pid"))
-
-    def libraries(self, program):
-        """Where the dynamic linker finds a program's Xen libraries: name -> path."""
-        out = subprocess.run(["/lib64/ld-linux-x86-64.so.2", "--list", self.program(program)], env=self.env, check=True,
-                             stdout=subprocess.PIPE, text=True).stdout
-        return dict(re.findall(r"(libx(?:en|l)\w+)\.so\S* => (\S+)", out))
-
-    def done(self, client, what, program=None):
-        """A row of the table: says that what was asserted since the last one holds."""
-        theirs = [] if client == "our xl" else sorted(
-            name for name, path in self.libraries(program or client).items() if path.startswith(STOCK))
-        ROWS.append((client, ", ".join(theirs) or "none", what, "works"))
-
-    def run(self, result=None):
-        bad = len(result.failures) + len(result.errors)
-        value = super().run(result)
-        if len(result.failures) + len(result.errors) > bad:
-            ROWS.append((self.id().partition(".")[2], "", "the steps after the rows above", "FAILED"))
-        return value
-
-    def hello(self, **keys):
-        return self.host.config(**dict(dict(kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None, extra=None,
-                                            memory=32), **keys))
-
-    def stock_console(self, name):
-        con = Console(name, env=self.env, command=self.ns.command(self.program("xl"), "console", name))
-        self.addCleanup(con.close)
-        return con
-
-    def ask(self, con, command, timeout=60):
-        con.send("echo B''EGIN; %s; echo E''ND" % command)
-        return con.expect(r"BEGIN\r?\n((?s:.*?))END\r?\n", timeout).group(1).decode(errors="replace").replace("\r", "")
-
-    def row(self, name):
-        """A domain's line of xl list: domid, memory, vcpus, state."""
-        for line in self.xl("list").splitlines():
-            if line.split()[0] == name:
-                return line.split()[1:5]
-        return None
-
-    def gone(self, name, timeout=30):
-        self.host.wait("%s is gone" % name, lambda: name not in self.host.domains(), timeout)
-
-
-def write_table():
-    version = package_version()
-    with open(TABLE, "w") as f:
-        f.write("# Debian's unmodified clients on Krypton\n\nWritten by tests/system/test_stock.py. "
-                "All else is ours: the low libraries, the core, the daemons that a row does not name.\n\n"
-                "| client | version | Debian's libraries below it | what was done | result |\n|---|---|---|---|---|\n")
-        for client, stack, what, result in ROWS:
-            f.write("| %s | %s | %s | %s | %s |\n" % (client, version, stack, what, result))
+from host import PREFIX, Console
+from stock import LOW, PROMPT, STOCK, StockTest
 
 
 class Toolstack(StockTest):
     """Debian's xl."""
 
     def test_libraries_are_whose_they_should_be(self):
-        ours = {"libxen" + name for name in LOW + list(self.ours)}
+        ours = {*LOW, *self.ours}
         for program in ("xl", "xenstored", "oxenstored", "xenconsoled", "xen-init-dom0", "xentop"):
             libraries = self.libraries(program)
             self.assertTrue(libraries, program)
@@ -261,15 +39,61 @@ class Toolstack(StockTest):
 
     def test_xl_whole_life(self):
         """From create to shutdown, with Debian's kernel."""
-        config = self.host.config(vcpus=2, memory=256)
-        self.xl("create", config)
+        self.xl("create", self.host.config(vcpus=2, memory=200, maxmem=256, max_grant_frames=12))
         con = self.stock_console("guest")
         con.expect(PROMPT, 180)
         self.done("xl", "create: Debian's kernel as PVH to its shell")
         self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
         self.done("xl", "console")
-        self.assertEqual(self.row("guest")[2], "2")
+        self.life_names()
+        self.life_pause(con)
+        self.life_vcpus(con)
+        self.life_scheduling()
+        self.life_keys(con)
+        self.life_memory(con)
+        con.close()
+        self.life_reboot()
+        self.xl("shutdown", "-w", "guest")
+        self.gone("guest")
+        self.done("xl", "shutdown")
+        self.host.wait("domain processes end", lambda: not self.host.processes("krypton-domain"), 10)
 
+    def life_names(self):
+        domid = str(self.host.domains()["guest"])
+        self.assertEqual(self.row("guest")[2], "2")
+        listed = json.loads(self.xl("list", "-l", "guest"))[0]
+        config = listed["config"]
+        self.assertEqual((str(listed["domid"]), config["c_info"]["name"], config["c_info"]["type"],
+                          config["b_info"]["max_vcpus"], config["b_info"]["max_grant_frames"]),
+                         (domid, "guest", "pvh", 2, 12))
+        self.done("xl", "list -l")
+        self.assertEqual(self.xl("domid", "guest").strip(), domid)
+        self.assertEqual(self.xl("domname", domid).strip(), "guest")
+        self.done("xl", "domid, domname")
+        self.xl("rename", "guest", "renamed")
+        self.assertEqual(self.host.domains(), {"renamed": int(domid)})
+        self.assertEqual(self.xl("domid", "renamed").strip(), domid)
+        self.xl("rename", "renamed", "guest")
+        self.assertEqual(self.host.xl("domname", domid).strip(), "guest")
+        self.done("xl", "rename")
+        self.assertRegex(self.xl("uptime", "guest"), r"(?m)^guest +%s  0:0\d:\d\d$" % domid)
+        self.done("xl", "uptime")
+        self.assertRegex(self.xl("claims"), r"(?m)^guest +%s +\d+ .* 0$" % domid)
+        self.done("xl", "claims")
+
+    def life_memory(self, con):
+        """Its configuration says 200 of at most 256 MiB."""
+        self.host.wait("it has what it asked for", lambda: int(self.row("guest")[1]) in (199, 200, 201), 60)
+        self.done("xl", "create: less memory than its maximum, populated on demand")
+        before = int(self.ask(con, "awk '/MemTotal/{print $2}' /proc/meminfo"))
+        self.xl("mem-set", "guest", "250")
+        self.host.wait("the guest has more memory", lambda: int(self.row("guest")[1]) >= 249, 60)
+        self.assertGreater(int(self.ask(con, "awk '/MemTotal/{print $2}' /proc/meminfo")), before + 40 * 1024)
+        self.xl("mem-set", "guest", "180")
+        self.host.wait("the guest has given memory back", lambda: int(self.row("guest")[1]) <= 181, 60)
+        self.done("xl", "mem-set: up and down, seen by the guest")
+
+    def life_pause(self, con):
         self.xl("pause", "guest")
         self.assertRegex(self.row("guest")[3], r"^[-r][-b]p---$")
         self.xl("unpause", "guest")
@@ -277,6 +101,7 @@ class Toolstack(StockTest):
         self.assertEqual(self.ask(con, "echo alive").strip(), "alive")
         self.done("xl", "pause, unpause")
 
+    def life_vcpus(self, con):
         rows = [line.split() for line in self.xl("vcpu-list", "guest").splitlines()[1:]]
         self.assertEqual([(r[0], r[2]) for r in rows], [("guest", "0"), ("guest", "1")])
         self.done("xl", "vcpu-list")
@@ -289,18 +114,52 @@ class Toolstack(StockTest):
         self.host.wait("there are two vCPUs", lambda: self.row("guest")[2] == "2", 30)
         self.done("xl", "vcpu-set: down and up, seen by the guest")
 
-        self.xl("mem-set", "guest", "200")
-        self.host.wait("the guest has given memory back", lambda: int(self.row("guest")[1]) <= 201, 60)
-        self.done("xl", "mem-set")
-
+    def life_scheduling(self):
+        last = int(self.host.xl("info", "nr_cpus")) - 1
+        self.xl("vcpu-pin", "guest", "0", str(last))
+        self.xl("vcpu-pin", "guest", "1", "all", str(last))
+        for who in (self.xl, self.host.xl):
+            rows = who("vcpu-list", "guest")
+            # On a single CPU "all" says the same.
+            self.assertRegex(rows, r"(?m)^guest +\d+ +0 .* (%d|all) / all$" % last)
+            self.assertRegex(rows, r"(?m)^guest +\d+ +1 .* all / (%d|all)$" % last)
+        self.xl("vcpu-pin", "guest", "all", "all", "all")
+        self.assertEqual(len(re.findall(r"(?m) all / all$", self.host.xl("vcpu-list", "guest"))), 2)
+        self.done("xl", "vcpu-pin: hard and soft")
         self.xl("sched-credit2", "-d", "guest", "-w", "512", "-c", "80")
-        self.assertRegex(self.xl("sched-credit2", "-d", "guest"), r"guest +\d+ +512 +80")
+        for who in (self.xl, self.host.xl):
+            self.assertRegex(who("sched-credit2", "-d", "guest"), r"guest +\d+ +512 +80")
         self.done("xl", "sched-credit2")
+        before = re.search(r"ratelimit=(\d+)us", self.xl("sched-credit2", "-s")).group(1)
+        self.xl("sched-credit2", "-s", "-p", "Pool-0", "-r", "2000")
+        for who in (self.xl, self.host.xl):
+            self.assertIn("ratelimit=2000us", who("sched-credit2", "-s"))
+        self.xl("sched-credit2", "-s", "-p", "Pool-0", "-r", before)
+        self.done("xl", "sched-credit2 -s")
 
-        self.xl("shutdown", "-w", "guest")
-        self.gone("guest")
-        self.done("xl", "shutdown")
-        self.host.wait("domain processes end", lambda: not self.host.processes("krypton-domain"), 10)
+    def life_keys(self, con):
+        domid = self.host.domains()["guest"]
+        self.xl("dmesg", "-c")
+        self.xl("debug-keys", "q")
+        self.assertIn("(XEN) domain %d: guest" % domid, self.xl("dmesg"))
+        self.done("xl", "debug-keys, dmesg -c")
+        self.xl("sysrq", "guest", "h")
+        self.host.wait("the guest's kernel has the key", lambda: "HELP" in self.ask(con, "dmesg | grep sysrq:"), 60)
+        self.done("xl", "sysrq: seen by the guest")
+        self.xl("trigger", "guest", "nmi", "1")
+        self.host.wait("the guest has its NMI",
+                       lambda: self.ask(con, "grep NMI: /proc/interrupts").split()[1:3] == ["0", "1"], 60)
+        self.done("xl", "trigger nmi: seen by the guest")
+
+    def life_reboot(self):
+        before = self.host.domains()["guest"]
+        self.xl("reboot", "guest")
+        self.host.wait("the guest is another domain", lambda: self.host.domains().get("guest", before) != before, 60)
+        con = self.stock_console("guest")
+        con.expect(PROMPT, 180)
+        self.assertRegex(self.row("guest")[3], r"^[-r][-b]----$")
+        con.close()
+        self.done("xl", "reboot: its shell again, as another domain")
 
     def test_xl_destroy(self):
         self.xl("create", "-p", self.hello())
@@ -388,6 +247,16 @@ class Clients(StockTest):
         self.stock("xenstore-exists", "/test/a", status=1)
         self.stock("xenstore-read", "/test/a", status=1)
         self.done("xenstore-*", "write, read, list, ls, chmod, exists, rm", "xenstore-ls")
+        watch = subprocess.Popen(self.ns.command(self.program("xenstore-watch"), "-n", "2", "/test/w"), env=self.env,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, watch)
+        with watch.stdout as out:
+            self.assertEqual(out.readline(), "/test/w\n")
+            self.stock("xenstore-write", "/test/w/x", "3")
+            self.assertEqual(out.readline(), "/test/w/x\n")
+        self.assertEqual(watch.wait(30), 0)
+        self.stock("xenstore-rm", "/test")
+        self.done("xenstore-*", "watch", "xenstore-watch")
 
     def test_xen_init_dom0(self):
         self.host.ok("xenstore-rm", "/local/domain/0/name")
@@ -402,6 +271,23 @@ class Clients(StockTest):
         self.assertRegex(out, r"(?m)^ +Domain-0 ")
         self.assertRegex(out, r"(?m)^ +topped ----p- ")
         self.done("xentop", "-b -i 1 with a guest")
+
+    def test_xen_diag(self):
+        self.host.xl("create", "-p", self.hello(name="diagnosed", max_grant_frames=12))
+        domid = self.host.domains()["diagnosed"]
+        self.assertEqual(self.stock("xen-diag", "gnttab_query_size", str(domid)).strip(),
+                         "domid=%d: nr_frames=1, max_nr_frames=12" % domid)
+        self.stock("xen-diag", "gnttab_query_size", "4000", status=1)
+        self.done("xen-diag", "gnttab_query_size")
+
+    def test_xenconsole(self):
+        self.host.xl("create", "-p", self.hello(name="shown", on_poweroff="preserve"))
+        con = Console("shown", env=self.env, command=self.ns.command(
+            self.program("xenconsole"), str(self.host.domains()["shown"])))
+        self.addCleanup(con.close)
+        self.host.xl("unpause", "shown")
+        con.expect("SUCCESS", 60)
+        self.done("xenconsole", "what a guest of our xl prints, from our xenconsoled")
 
     def test_xenconsoled(self):
         self.replace_service("xenconsoled")
@@ -449,49 +335,90 @@ class Stores(StockTest):
     def tearDown(self):
         """Not the base's: xl needs a store, and ours is back only after the clean-ups."""
 
-    def whole_host(self, name, *args):
-        """Our services but the store, Debian's store, and a guest from create to shutdown."""
+    def start_store(self, name, *args):
+        """Our services but the store and the consoles, and one of Debian's stores."""
         self.addCleanup(self.host.start)
         self.replace_service("xenconsoled")
         self.replace_service("xenstored")
         store = self.daemon(name, *args, proc=True)
-        sock = self.env["XENSTORED_PATH"]
-        self.host.wait("%s answers; it said:\n%s" % (name, self.log_of(name)),
-                       lambda: store.poll() is not None or self.host.run("xenstore-exists", "/").returncode == 0, 10)
+        self.host.wait("%s answers" % name,
+                       lambda: store.poll() is not None or self.host.run("xenstore-exists", "/").returncode == 0, 30)
         self.assertIsNone(store.poll(), self.log_of(name))
-        self.assertTrue(os.path.exists(sock))
+        self.addCleanup(self.destroy_all)
+        return store
+
+    def destroy_all(self):
+        for domid in self.host.domains().values():
+            self.host.run("xl", "destroy", str(domid))
+
+    def boot(self, xl):
+        xl("create", self.host.config())
+        con = self.stock_console("guest")
+        con.expect(PROMPT, 180)
+        self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
+        return con
+
+    def store_alone(self, name, *args):
+        """It stands below our consoles, tools and xl."""
+        store = self.start_store(name, *args)
+        self.host.ok("xen-init-dom0")
+        consoled = subprocess.Popen(["xenconsoled"], env=self.host.env, stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        self.addCleanup(self.end, consoled)
+        self.boot(self.host.xl)
+        self.host.ok("xenstore-write", "/tool/test", "kept")
+        self.assertEqual(self.host.ok("xenstore-read", "/tool/test"), "kept\n")
+        self.host.xl("shutdown", "-w", "guest")
+        self.gone("guest")
+        self.assertIsNone(store.poll(), self.log_of(name))
+        self.assertIsNone(consoled.poll())
+        self.done(name, "in place of our store: a guest from our xl's create to its shutdown")
+
+    def all_together(self, name, *args):
+        """Nothing above the low libraries is ours."""
+        store = self.start_store(name, *args)
         self.stock("xen-init-dom0")
         consoled = self.daemon("xenconsoled", "-i")
-        try:
-            self.host.ok("xenstore-write", "/tool/test", "kept")
-            self.assertEqual(self.stock("xenstore-read", "/tool/test"), "kept\n")
-            for who, xl in (("our xl", self.host.xl), ("Debian's xl", self.xl)):
-                xl("create", self.host.config())
-                con = self.stock_console("guest")
-                con.expect(PROMPT, 180)
-                self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
-                xl("shutdown", "-w", "guest")
-                self.gone("guest")
-                self.done(name, "in place of our store, with Debian's xenconsoled and xen-init-dom0: a guest from %s's "
-                                "create to its shutdown" % who)
-            self.assertIsNone(store.poll(), self.log_of(name))
-            self.assertIsNone(consoled.poll(), self.log_of("xenconsoled"))
-        finally:
-            for domid in self.host.domains().values():
-                self.host.run("xl", "destroy", str(domid))
+        self.assertIn("Domain-0", self.xl("list"))
+        con = self.boot(self.xl)
+        domid = self.row("guest")[0]
+        self.assertEqual(self.stock("xenstore-read", "/local/domain/%s/name" % domid), "guest\n")
+        self.assertIn("/local/domain/%s/memory/target = " % domid, self.stock("xenstore-ls", "-f"))
+        self.assertRegex(self.stock("xentop", "-b", "-i", "1"), r"(?m)^ +guest ")
+        self.assertIn("domid=%s: " % domid, self.stock("xen-diag", "gnttab_query_size", domid))
+        self.xl("pause", "guest")
+        self.xl("unpause", "guest")
+        self.xl("mem-set", "guest", "150")
+        self.host.wait("the guest has given memory back", lambda: int(self.row("guest")[1]) <= 151, 60)
+        self.assertEqual(self.ask(con, "echo alive").strip(), "alive")
+        self.xl("shutdown", "-w", "guest")
+        self.host.wait("the guest is gone", lambda: self.row("guest") is None, 60)
+        self.assertIsNone(store.poll(), self.log_of(name))
+        self.assertIsNone(consoled.poll(), self.log_of("xenconsoled"))
+        self.done("all together: xl, %s, xenconsoled, xen-init-dom0, xenstore-*, xentop, xen-diag" % name,
+                  "a guest from create to shutdown, with console, pause, mem-set", "xl")
 
-    def test_oxenstored(self):
+    def oxenstored(self):
         conf = os.path.join(self.host.dir, "oxenstored.conf")
         with open(conf, "w") as f:
             f.write("pid-file = %s/oxenstored.pid\nquota-activate = false\npersistent = false\n"
                     "xenstored-log-file = %s/oxenstored.debug\nxenstored-port = /proc/xen/xsd_port\n"
                     "xenstored-kva = /proc/xen/xsd_kva\n" % (self.host.dir, self.host.dir))
-        self.whole_host("oxenstored", "--no-fork", "--config-file", conf)
+        return "oxenstored", "--no-fork", "--config-file", conf
 
-    def test_xenstored(self):
-        self.whole_host("xenstored", "-N", "-R")
+    def test_oxenstored_alone(self):
+        self.store_alone(*self.oxenstored())
+
+    def test_all_with_oxenstored(self):
+        self.all_together(*self.oxenstored())
+
+    def test_xenstored_alone(self):
+        self.store_alone("xenstored", "-N", "-R")
+
+    def test_all_with_xenstored(self):
+        self.all_together("xenstored", "-N", "-R")
 
 
 class OurBuilder(Toolstack):
     """The same with our libxenctrl and libxenguest below Debian's libxl."""
-    ours = ("ctrl", "guest")
+    ours = ("libxenctrl", "libxenguest")

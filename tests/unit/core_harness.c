@@ -492,7 +492,14 @@ long tc_sysctl(struct th *h, struct tc *c, struct xen_sysctl *op)
 long tc_populate(struct th *h, struct tc *c, domid_t domid, uint64_t gfn, uint64_t nr,
                  unsigned order)
 {
-    struct xen_memory_reservation r = { .nr_extents = nr, .extent_order = order, .domid = domid };
+    return tc_reservation(h, c, XENMEM_populate_physmap, domid, gfn, nr, order, 0);
+}
+
+long tc_reservation(struct th *h, struct tc *c, unsigned op, domid_t domid, uint64_t gfn,
+                    uint64_t nr, unsigned order, unsigned flags)
+{
+    struct xen_memory_reservation r = { .nr_extents = nr, .extent_order = order,
+                                        .mem_flags = flags, .domid = domid };
     uint64_t *list = (uint64_t *)(c->arena + SCRATCH + 4096);
 
     assert_true(nr <= 7000);
@@ -501,7 +508,7 @@ long tc_populate(struct th *h, struct tc *c, domid_t domid, uint64_t gfn, uint64
     }
     r.extent_start.p = (void *)(uintptr_t)A(SCRATCH + 4096);
     memcpy(c->arena + SCRATCH, &r, sizeof(r));
-    return tc_hypercall(h, c, __HYPERVISOR_memory_op, XENMEM_populate_physmap, A(SCRATCH), 0, 0, 0);
+    return tc_hypercall(h, c, __HYPERVISOR_memory_op, op, A(SCRATCH), 0, 0, 0);
 }
 
 long th_simple(struct th *h, uint32_t cmd, domid_t domid)

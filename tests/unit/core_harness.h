@@ -121,5 +121,7 @@ int tg_foreign_put(struct th *h, domid_t domid, uint64_t gfn, unsigned off, uint
 /* A memory op of a client with one extent list in its arena. */
 long tc_populate(struct th *h, struct tc *c, domid_t domid, uint64_t gfn, uint64_t nr,
                  unsigned order);
+long tc_reservation(struct th *h, struct tc *c, unsigned op, domid_t domid, uint64_t gfn,
+                    uint64_t nr, unsigned order, unsigned flags);
 
 #endif

@@ -7,6 +7,7 @@
 #include "hypervisor/core/cpu_policy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,114 @@ static void test_claims(void **state)
         tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, XENMEM_claim_pages, A(0), 0, 0, 0), 0);
     assert_int_equal(tc_populate(h, &h->c, b, 50, 100, 0), 50);
     assert_int_equal(h->core->host.given_pages, 250);
+}
+
+/* XENMEM_set_pod_target, or get_ with the answer in *t. */
+static long pod_op(struct th *h, unsigned op, domid_t domid, uint64_t target,
+                   struct xen_pod_target *t)
+{
+    long rc;
+
+    *t = (struct xen_pod_target){ .domid = domid, .target_pages = target };
+    memcpy(h->c.arena, t, sizeof(*t));
+    rc = tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, op, A(0), 0, 0, 0);
+    memcpy(t, h->c.arena, sizeof(*t));
+    return rc;
+}
+
+static long populate_on_demand(struct th *h, domid_t domid, uint64_t gfn, uint64_t nr)
+{
+    return tc_reservation(h, &h->c, XENMEM_populate_physmap, domid, gfn, nr, 0,
+                          XENMEMF_populate_on_demand);
+}
+
+/* A domain with fewer pages than frames, as a builder makes one: the books of pod.h. */
+static void test_populate_on_demand(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 0);    /* its maximum is 256 pages */
+    struct xen_pod_target t;
+
+    assert_int_equal(pod_op(h, XENMEM_set_pod_target, d, 257, &t), -EINVAL);
+    assert_int_equal(pod_op(h, XENMEM_set_pod_target, d, 100, &t), 0);
+    assert_int_equal(h->core->host.given_pages, 100);
+    assert_int_equal(populate_on_demand(h, d, 0, 300), 300);
+    assert_int_equal(populate_on_demand(h, d, 299, 1), 0);
+    assert_int_equal(th_proc(h, d)->mapped, 300);
+    assert_int_equal(h->core->host.given_pages, 100);
+    assert_int_equal(pod_op(h, XENMEM_get_pod_target, d, 0, &t), 0);
+    assert_int_equal(t.tot_pages, 100);
+    assert_int_equal(t.pod_cache_pages, 100);
+    assert_int_equal(t.pod_entries, 300);
+    /* what the guest touches comes out of the cache */
+    assert_int_equal(fallocate(th_proc(h, d)->ram_fd, 0, 0, 30 * 4096), 0);
+    assert_int_equal(pod_op(h, XENMEM_get_pod_target, d, 0, &t), 0);
+    assert_int_equal(t.pod_cache_pages, 70);
+    assert_int_equal(t.pod_entries, 270);
+    /* other frames are accounted at once, up to the maximum */
+    assert_int_equal(tc_populate(h, &h->c, d, 1000, 50, 0), 50);
+    assert_int_equal(h->core->host.given_pages, 150);
+    /* what comes back pays what is owed (200) first, whichever frames they are */
+    assert_int_equal(tc_reservation(h, &h->c, XENMEM_decrease_reservation, d, 1000, 50, 0, 0), 50);
+    assert_int_equal(h->core->host.given_pages, 150);
+    /* a higher target pays some of the 150 that are still owed, a lower one takes nothing back */
+    assert_int_equal(pod_op(h, XENMEM_set_pod_target, d, 200, &t), 0);
+    assert_int_equal(pod_op(h, XENMEM_set_pod_target, d, 10, &t), 0);
+    assert_int_equal(t.tot_pages, 200);
+    assert_int_equal(tc_reservation(h, &h->c, XENMEM_decrease_reservation, d, 0, 120, 0, 0), 120);
+    assert_int_equal(h->core->host.given_pages, 180);
+    /* nothing is owed any more: targets are met */
+    assert_int_equal(pod_op(h, XENMEM_set_pod_target, d, 250, &t), 0);
+    assert_int_equal(t.tot_pages, 180);
+    assert_int_equal(t.pod_cache_pages, 0);
+    assert_int_equal(t.pod_entries, 0);
+    /* the host has no more: the builder is told */
+    d = th_domain(h, 1, 0);
+    h->core->host.reserve_pages = h->core->host.total_pages - 200;
+    assert_int_equal(pod_op(h, XENMEM_set_pod_target, d, 100, &t), -ENOMEM);
+    assert_int_equal(pod_op(h, XENMEM_set_pod_target, d, 20, &t), 0);
+    assert_int_equal(populate_on_demand(h, d, 0, 40), 40);
+    assert_int_equal(pod_op(h, XENMEM_set_pod_target, d, 100, &t), -ENOMEM);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, d), 0);
+    assert_int_equal(h->core->host.given_pages, 180);
+}
+
+/* A domain does not put off its own pages; one that uses more than it has crashes. */
+static void test_out_of_memory_on_demand(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 64);
+    struct xen_memory_reservation r = { .nr_extents = 1, .domid = DOMID_SELF,
+                                        .mem_flags = XENMEMF_populate_on_demand };
+    uint64_t gfn = 100;
+    struct domain *dom = domain_find(h->core, d);
+    struct xen_pod_target t;
+
+    r.extent_start.p = (void *)0x2000;
+    tg_write(h, d, 0x1000, &r, sizeof(r));
+    tg_write(h, d, 0x2000, &gfn, sizeof(gfn));
+    assert_int_equal(
+        tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_populate_physmap, 0x1000, 0), 0);
+
+    /* as much as it likes while nothing is owed: its process may not, but that is not for pod.c */
+    assert_int_equal(fallocate(th_proc(h, d)->ram_fd, 0, 0, (POD_SLACK_PAGES + 64) * 4096ull), 0);
+    assert_int_equal(populate_on_demand(h, d, 1000, 10), 10);
+    assert_int_equal(pod_op(h, XENMEM_get_pod_target, d, 0, &t), 0);
+    assert_int_equal(t.tot_pages, 64);
+    assert_int_equal(t.pod_cache_pages, 0);
+    assert_int_equal(t.pod_entries, 10);
+    for (int i = 0; i < 5; i++) {
+        usleep(60000);
+        th_turn(h);
+    }
+    assert_false(dom->shutting_down);
+    assert_int_equal(fallocate(th_proc(h, d)->ram_fd, 0, 0, (POD_SLACK_PAGES + 65) * 4096ull), 0);
+    for (int i = 0; i < 1000 && !dom->shutting_down; i++) {
+        usleep(10000);
+        th_turn(h);
+    }
+    assert_true(dom->shutting_down);
+    assert_int_equal(dom->shutdown_code, SHUTDOWN_crash);
 }
 
 static void test_balloon(void **state)
@@ -1029,6 +1138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_life), T(test_pause_waits), T(test_process_dies), T(test_guest_shutdown),
         T(test_garbage_from_process), T(test_memory_limits), T(test_claims), T(test_balloon),
+        T(test_populate_on_demand), T(test_out_of_memory_on_demand),
         T(test_physmap), T(test_read_only_map), T(test_params), T(test_privilege),
         T(test_versions_and_arena), T(test_restricted), T(test_wire_garbage), T(test_context),
         T(test_context_of_running), T(test_multicall), T(test_page_walk), T(test_sysctl),

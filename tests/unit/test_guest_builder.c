@@ -44,7 +44,7 @@ struct build {
     xc_interface *xch;
     struct xc_dom_image *dom;
     struct img kernel;
-    uint64_t mem;
+    uint64_t mem, target;    /* target 0: all of it */
     const void *ramdisk;
     size_t ramdisk_size;
     struct e820entry e820[3];
@@ -78,7 +78,7 @@ static void set_layout(struct build *b)
     dom->mmio_size = 4 * GB - MMIO_START;
     dom->lowmem_end = b->mem < MMIO_START ? b->mem : MMIO_START;
     dom->highmem_end = b->mem > MMIO_START ? 4 * GB + b->mem - MMIO_START : 0;
-    dom->target_pages = b->mem >> XC_PAGE_SHIFT;
+    dom->target_pages = (b->target ? b->target : b->mem) >> XC_PAGE_SHIFT;
     dom->e820 = b->e820;
     dom->e820_entries = 2;
     b->e820[0] = (struct e820entry){ 0, dom->lowmem_end, E820_RAM };
@@ -274,6 +274,55 @@ static void test_extents(void **state)
     build_and_check(64 * MB, NULL, 0, NULL, 0);
     fake_start();
     build_and_check(3 * MB, NULL, 0, NULL, 0);
+}
+
+static struct { unsigned long target, claimed, on_demand, at_once; } pod;
+
+static int on_pod(unsigned int nr, unsigned int cmd, void *arg)
+{
+    const struct xen_memory_reservation *r = arg;
+    const struct xen_pod_target *t = arg;
+
+    if (nr == __HYPERVISOR_memory_op && cmd == XENMEM_set_pod_target) {
+        assert_int_equal(t->domid, FAKE_DOMID);
+        pod.target = t->target_pages;
+        pod.claimed = fake.claimed;
+        return 0;
+    }
+    if (nr == __HYPERVISOR_memory_op && cmd == XENMEM_populate_physmap) {
+        *(r->mem_flags & XENMEMF_populate_on_demand ? &pod.on_demand : &pod.at_once) +=
+            r->nr_extents << r->extent_order;
+    }
+    return FAKE_PASS;
+}
+
+/* A guest that starts with less than its maximum: its RAM on demand, out of its claim. */
+static void test_on_demand(void **state)
+{
+    struct build b;
+
+    fake_start();
+    memset(&pod, 0, sizeof(pod));
+    fake.on_op = on_pod;
+    open_build(&b, 64 * MB);
+    b.target = 40 * MB;
+    if (run_build(&b)) {
+        fail_msg("%s", xc_get_last_error(b.xch)->message);
+    }
+    assert_int_equal(pod.target, 40 * MB >> XC_PAGE_SHIFT);
+    assert_int_equal(pod.claimed, pod.target);
+    assert_int_equal(pod.on_demand, 64 * MB >> XC_PAGE_SHIFT);
+    assert_int_equal(pod.at_once, 9);
+    check_memory(&b);
+    close_build(&b);
+    /* a host that cannot; what was claimed is given back */
+    fake_start();
+    open_build(&b, 64 * MB);
+    b.target = 40 * MB;
+    assert_int_equal(run_build(&b), -1);
+    assert_int_equal(errno, ENOSYS);
+    assert_int_equal(fake.claimed, 0);
+    close_build(&b);
 }
 
 static void test_ramdisk(void **state)
@@ -480,6 +529,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_extents),
+        cmocka_unit_test(test_on_demand),
         cmocka_unit_test(test_ramdisk),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_files),
