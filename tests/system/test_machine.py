@@ -286,7 +286,7 @@ class Toolstack(MachineTest):
         self.assertLessEqual(int(info["free_memory"]), 512)
         self.assertIn("hvm", info["virt_caps"])
         self.assertRegex(self.sh("xl dmesg"), r"(?m)^\(XEN\) Krypton .* 1024 MiB")
-        self.assertIn("Booting kernel on Xen PVH", self.sh("xl dmesg"))
+        self.assertNotIn("Booting kernel on Xen PVH", self.sh("xl dmesg"))
 
     def test_guest(self):
         """A guest's whole life, seen from domain 0."""
@@ -315,7 +315,7 @@ class Toolstack(MachineTest):
         self.assertRegex(self.sh("cat /var/log/xen/console/guest-linux.log"), "Booting paravirtualized kernel on Xen PVH|"
                          "Hypervisor detected: Xen HVM")
         self.sh("xl pause linux")
-        self.assertEqual(self.domains()["linux"][3], "--p---")
+        self.assertRegex(self.domains()["linux"][3], "^-[-b]p---$")
         self.sh("xl unpause linux")
         self.sh("xl shutdown -w linux")
         self.assertEqual(list(self.domains()), ["Domain-0"])
