@@ -17,7 +17,8 @@
 
 static struct {
     int signals, log;
-    bool is_tty, raw;
+    bool is_tty, out_tty, raw;   /* stdin, stdout are terminals; the terminal is in raw mode */
+    char last;                   /* shown */
     struct termios before;
 } term = { .signals = -1, .log = -1 };
 
@@ -49,18 +50,18 @@ int terminal_init(const char *log)
     return 0;
 }
 
-/* Keys come as they are typed; output is treated as before, so that a bare newline looks right. */
+/* Keys come as they are typed, and output goes as it comes. */
 static void make_raw(void)
 {
     struct termios t;
 
+    term.out_tty = isatty(STDOUT_FILENO);
     term.is_tty = isatty(STDIN_FILENO);
     if (!term.is_tty || term.raw || tcgetattr(STDIN_FILENO, &term.before) < 0) {
         return;
     }
     t = term.before;
     cfmakeraw(&t);
-    t.c_oflag = term.before.c_oflag;
     term.raw = tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0;
 }
 
@@ -88,6 +89,24 @@ static bool write_all(int fd, const char *buf, size_t len)
         len -= n > 0 ? (size_t)n : 0;
     }
     return true;
+}
+
+/* What the machine prints: the hypervisor's lines end in a bare newline, a terminal wants more. */
+static bool show(const char *buf, size_t len)
+{
+    size_t from = 0;
+
+    for (size_t i = 0; term.out_tty && term.raw && i < len; i++) {
+        if (buf[i] == '\n' && (i ? buf[i - 1] : term.last) != '\r') {
+            if (!write_all(STDOUT_FILENO, buf + from, i - from) ||
+                !write_all(STDOUT_FILENO, "\r", 1)) {
+                return false;
+            }
+            from = i;
+        }
+    }
+    term.last = buf[len - 1];
+    return write_all(STDOUT_FILENO, buf + from, len - from);
 }
 
 static void help(void)
@@ -157,7 +176,7 @@ static bool from_line(int line, enum end *why)
         term.log = -1;
     }
     *why = END_USER;
-    return write_all(STDOUT_FILENO, buf, (size_t)n);
+    return show(buf, (size_t)n);
 }
 
 enum end terminal_run(int line)

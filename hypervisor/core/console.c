@@ -32,7 +32,7 @@ void console_put(struct core *core, const char *text, size_t len)
     if (core->console_log >= 0 && write(core->console_log, text, len) < 0) {
         kr_log_once(KR_WARN, "cannot write the console log: %s", strerror(errno));
     }
-    serial_output(core);
+    serial_put(core, text, len);
     evtchn_raise_virq(core, VIRQ_CON_RING);
 }
 
@@ -126,7 +126,9 @@ long do_console_io(struct hcall *hc)
         if (copy_from_guest(hc, buf, hc->arg[2] + hc->progress, n)) {
             return -EFAULT;
         }
-        if (hc->d->control) {
+        if (hc->d == hc->core->dom0 && !hc->d->host) {
+            serial_put(hc->core, buf, n);    /* as Xen without console_to_ring: not in the ring */
+        } else if (hc->d->control) {
             console_put(hc->core, buf, n);
         } else {
             console_guest_write(hc->d, buf, n);

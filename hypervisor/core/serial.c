@@ -12,23 +12,24 @@
 #include "hypervisor/core/event_channel.h"
 #include "hypervisor/core/wire.h"
 
-#define INPUT_SIZE 1024u
-#define DRAIN_MS   1000
+#define INPUT_SIZE  1024u
+#define OUTPUT_SIZE (1u << 18)   /* power of two */
+#define DRAIN_MS    1000
 
 struct serial {
     int fd;
     sd_event_source *src;
-    uint64_t sent;               /* of the console ring's bytes */
-    size_t in_len;
     bool broken;                 /* the other end is closed */
-    char in[INPUT_SIZE];
+    size_t in_len;
+    uint64_t prod, sent;         /* free-running byte counts of out */
+    char in[INPUT_SIZE], out[OUTPUT_SIZE];
 };
 
 static void listen_to(struct core *core)
 {
     struct serial *s = core->line;
     uint32_t events = (s->in_len < sizeof(s->in) ? EPOLLIN : 0) |
-                      (s->sent < core->con.prod ? EPOLLOUT : 0);
+                      (s->sent < s->prod ? EPOLLOUT : 0);
 
     sd_event_source_set_io_events(s->src, s->broken ? 0 : events);
 }
@@ -37,18 +38,13 @@ static void listen_to(struct core *core)
 static void send_some(struct core *core)
 {
     struct serial *s = core->line;
-    const struct con_ring *r = &core->con;
 
-    if (r->prod - s->sent > KR_CON_RING_SIZE) {
-        kr_log_once(KR_NOTICE, "the serial line is slower than its output: some is lost");
-        s->sent = r->prod - KR_CON_RING_SIZE;
-    }
-    while (s->sent < r->prod && !s->broken) {
-        uint64_t at = s->sent & (KR_CON_RING_SIZE - 1), n = KR_CON_RING_SIZE - at;
+    while (s->sent < s->prod && !s->broken) {
+        uint64_t at = s->sent & (OUTPUT_SIZE - 1), n = OUTPUT_SIZE - at;
         ssize_t done;
 
-        n = n < r->prod - s->sent ? n : r->prod - s->sent;
-        done = send(s->fd, r->data + at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = n < s->prod - s->sent ? n : s->prod - s->sent;
+        done = send(s->fd, s->out + at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (done < 0) {
             s->broken = errno != EAGAIN && errno != EINTR;
             return;
@@ -57,12 +53,22 @@ static void send_some(struct core *core)
     }
 }
 
-void serial_output(struct core *core)
+void serial_put(struct core *core, const char *text, size_t len)
 {
-    if (core->line) {
-        send_some(core);
-        listen_to(core);
+    struct serial *s = core->line;
+
+    if (!s) {
+        return;
     }
+    for (size_t i = 0; i < len; i++) {
+        s->out[s->prod++ & (OUTPUT_SIZE - 1)] = text[i];
+    }
+    if (s->prod - s->sent > OUTPUT_SIZE) {
+        kr_log_once(KR_NOTICE, "the serial line is slower than its output: some is lost");
+        s->sent = s->prod - OUTPUT_SIZE;
+    }
+    send_some(core);
+    listen_to(core);
 }
 
 size_t serial_read(struct core *core, char *buf, size_t len)
@@ -122,7 +128,6 @@ int serial_open(struct core *core, int fd)
     }
     s->fd = fd;
     core->line = s;
-    serial_output(core);
     return 0;
 }
 
@@ -134,7 +139,7 @@ void serial_close(struct core *core)
     if (!s) {
         return;
     }
-    for (send_some(core); s->sent < core->con.prod && !s->broken && core_now() < end;) {
+    for (send_some(core); s->sent < s->prod && !s->broken && core_now() < end;) {
         struct pollfd p = { .fd = s->fd, .events = POLLOUT };
 
         poll(&p, 1, DRAIN_MS);
