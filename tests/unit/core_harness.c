@@ -438,7 +438,7 @@ void tc_open(struct th *h, struct tc *c)
     memset(c, 0, sizeof(*c));
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv), 0);
     c->sock = sv[1];
-    assert_non_null(client_new(h->core, sv[0], geteuid()));
+    assert_non_null(client_new(h->core, sv[0], geteuid(), 0));
     assert_int_equal(tc_call(h, c, &hello, sizeof(hello), &hr, sizeof(hr)), 0);
     assert_int_equal(tc_call(h, c, &arena, sizeof(arena), &r, sizeof(r)), 0);
     assert_int_equal(c->nr_fds, 1);
