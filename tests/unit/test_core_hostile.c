@@ -287,7 +287,7 @@ static void test_pointers(void **state)
         assert_int_equal(tc_sysctl(h, &h->c, &list), -EFAULT);
         con.u.readconsole.count = UINT32_MAX;
         con.u.readconsole.buffer.p = (void *)(uintptr_t)at[i];
-        h->core->con.prod = 100;
+        h->core->con.prod = 1000;
         assert_int_equal(tc_sysctl(h, &h->c, &con), -EFAULT);
         res.extent_start.p = (void *)(uintptr_t)(i == 7 ? at[i] : at[i] | 1ull << 63);
         memcpy(h->c.arena, &res, sizeof(res));
