@@ -56,61 +56,24 @@ static int send_packet(int sock, const void *buf, size_t len, const int *fds, un
     return sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len ? 0 : -errno;
 }
 
-static void drop_pending(struct client *c)
-{
-    for (unsigned i = 0; i < c->nr_pending_fds; i++) {
-        close(c->pending_fd[i]);
-    }
-    free(c->pending);
-    c->pending = NULL;
-    c->nr_pending_fds = 0;
-}
-
 static void listen_to(struct client *c)
 {
-    /*
-     * While a call waits or a reply does not go out, only the peer's end is of interest. A socket
-     * of which the peer reads becomes writable once more each time.
-     */
-    sd_event_source_set_io_events(c->src, c->pending ? EPOLLOUT : c->blocked ? 0 :
-                                  c->choked ? EPOLLOUT | (uint32_t)EPOLLET : EPOLLIN);
+    /* While a call waits, only the peer's end is of interest. */
+    sd_event_source_set_io_events(c->src, c->blocked ? 0 : EPOLLIN);
 }
 
 /*
- * Replies are never lost: what the socket does not take waits, and no new request is read
- * meanwhile.
+ * A reply that does not go out at once ends the connection: the peer is gone, or has not read a
+ * socket full of replies, or there is no memory. Better that than to leave it waiting, or to keep
+ * for it what may never be read.
  */
 static void send_reply(struct client *c, const void *buf, size_t len, const int *fds,
                        unsigned nr_fds)
 {
-    int rc = send_packet(c->fd, buf, len, fds, nr_fds);
-
     c->gave_fds = nr_fds > 0;
-    if (rc && rc != -EAGAIN) {
-        /* Gone, or (no memory, no more descriptors on their way) better gone than left waiting. */
+    if (send_packet(c->fd, buf, len, fds, nr_fds)) {
         shutdown(c->fd, SHUT_RDWR);
     }
-    if (rc != -EAGAIN) {
-        return;
-    }
-    c->pending = malloc(len);
-    if (!c->pending) {
-        shutdown(c->fd, SHUT_RDWR);
-        return;
-    }
-    memcpy(c->pending, buf, len);
-    c->pending_len = len;
-    for (unsigned i = 0; i < nr_fds; i++) {
-        int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
-
-        if (fd < 0) {
-            drop_pending(c);
-            shutdown(c->fd, SHUT_RDWR);
-            return;
-        }
-        c->pending_fd[c->nr_pending_fds++] = fd;
-    }
-    listen_to(c);
 }
 
 void client_hypercall_done(struct client *c, long ret)
@@ -124,16 +87,15 @@ void client_hypercall_done(struct client *c, long ret)
 
 /*
  * Has the peer replies to read, with descriptors among them? The user that we are may have only so
- * many of those under way in all sockets: one client that never reads must not use them up.
+ * many of those under way in all sockets (unix(7)): one client that does not read must not use them
+ * up. Such a client is not merely left alone, for it may have left already: its own end can lie among
+ * the descriptors that it sent us last.
  */
-static bool unread_fds(struct client *c)
+static bool unread_fds(const struct client *c)
 {
     int bytes = 0;
 
-    if (c->gave_fds && ioctl(c->fd, SIOCOUTQ, &bytes) == 0) {
-        c->gave_fds = bytes > 0;
-    }
-    return c->gave_fds;
+    return c->gave_fds && ioctl(c->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
 /*
@@ -543,16 +505,6 @@ static bool on_packet(struct client *c, const uint8_t *buf, size_t len)
     return c->greeted;
 }
 
-static void flush_pending(struct client *c)
-{
-    int rc = send_packet(c->fd, c->pending, c->pending_len, c->pending_fd, c->nr_pending_fds);
-
-    if (rc != -EAGAIN) {
-        drop_pending(c);
-        listen_to(c);
-    }
-}
-
 static int on_client(sd_event_source *s, int fd, uint32_t revents, void *opaque)
 {
     struct client *c = opaque;
@@ -563,22 +515,12 @@ static int on_client(sd_event_source *s, int fd, uint32_t revents, void *opaque)
         client_free(c);
         return 0;
     }
-    if (c->pending && (revents & EPOLLOUT)) {
-        flush_pending(c);
-    }
-    for (int i = 0; i < REQUESTS_PER_TURN && !c->blocked && !c->pending; i++) {
-        if (unread_fds(c) != c->choked) {
-            c->choked = !c->choked;
-            listen_to(c);
-        }
-        if (c->choked) {
-            return 0;
-        }
+    for (int i = 0; i < REQUESTS_PER_TURN && !c->blocked; i++) {
         n = recv(fd, buf, KW_MAX_MSG, MSG_DONTWAIT | MSG_TRUNC);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return 0;
         }
-        if (n <= 0 || n > KW_MAX_MSG || !on_packet(c, buf, (size_t)n)) {
+        if (n <= 0 || n > KW_MAX_MSG || unread_fds(c) || !on_packet(c, buf, (size_t)n)) {
             client_free(c);
             return 0;
         }
@@ -654,7 +596,6 @@ void client_free(struct client *c)
     gnt_client_gone(c->core, c);
     evtchn_client_gone(c->core, c);
     p2m_flush_all(c->core);
-    drop_pending(c);
     if (c->arena) {
         munmap(c->arena, c->arena_size);
         close(c->arena_fd);

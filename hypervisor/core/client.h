@@ -19,8 +19,8 @@ struct client {
     int fd;
     sd_event_source *src;
     pid_t pid;                   /* of the process that connected; 0: not known */
-    bool greeted, blocked;       /* blocked: a hypercall or an unsent reply is under way */
-    bool gave_fds, choked;       /* the last reply had descriptors; has to be read before we go on */
+    bool greeted, blocked;       /* blocked: a hypercall is under way */
+    bool gave_fds;               /* the last reply had descriptors */
     bool restricted;
     domid_t restrict_domid;
     int arena_fd;
@@ -31,10 +31,6 @@ struct client {
     uint32_t first_port;         /* event channels owned; 0: none */
     struct gnt_map *maps;
     unsigned nr_ports, nr_shares;
-    uint8_t *pending;            /* a reply that the socket would not take yet */
-    size_t pending_len;
-    int pending_fd[KW_MAX_FDS];
-    unsigned nr_pending_fds;
 };
 
 /*
