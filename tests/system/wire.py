@@ -2,6 +2,7 @@
 """The core's wire (hypervisor/core/wire.h) by hand: a client that can do everything wrong."""
 import array
 import ctypes
+import errno
 import mmap
 import socket
 import struct
@@ -20,15 +21,19 @@ class Client:
     def __init__(self, path, hello=True, arena=0):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.settimeout(60)
-        self.sock.connect(path)
         self.seq = 0
         self.arena = None
-        if hello:
-            self.call(HELLO, struct.pack("<II", MAGIC, VERSION))
-        if arena:
-            _, fds = self.call(ARENA, struct.pack("<QQ", VA, arena))
-            self.arena = mmap.mmap(fds[0], arena)
-            socket.close(fds[0])
+        try:
+            self.sock.connect(path)
+            if hello:
+                self.call(HELLO, struct.pack("<II", MAGIC, VERSION))
+            if arena:
+                _, fds = self.call(ARENA, struct.pack("<QQ", VA, arena))
+                self.arena = mmap.mmap(fds[0], arena)
+                socket.close(fds[0])
+        except BaseException:
+            self.sock.close()
+            raise
 
     def close(self):
         self.sock.close()
@@ -62,7 +67,7 @@ class Client:
     def call(self, op, body=b""):
         """(body, descriptors) of a request that works."""
         self.send(op, body)
-        status, body, fds = self.receive()
+        status, body, fds = self.receive() or (-errno.ECONNRESET, b"", [])
         if status:
             raise OSError(-status, "request %d" % op)
         return body, fds
