@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -19,7 +21,13 @@
 #include "hypervisor/core/hypercall.h"
 #include "hypervisor/core/resource.h"
 
-#define MAX_CLIENTS 1024
+/*
+ * Descriptors bound everything here. A connection takes one and one for its arena; a port or a share
+ * that a client holds, two; a reply on its way, up to KW_MAX_FDS.
+ */
+#define MAX_CLIENTS      1024
+#define CLIENTS_OF(core) ((core)->max_fds / 8 < MAX_CLIENTS ? (core)->max_fds / 8 : MAX_CLIENTS)
+#define HELD_OF(core)    ((core)->max_fds / 16)    /* ports and shares of one process */
 #define REQUESTS_PER_TURN 8
 
 /* A reply under construction: bytes, and descriptors that the sender keeps. */
@@ -48,52 +56,24 @@ static int send_packet(int sock, const void *buf, size_t len, const int *fds, un
     return sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len ? 0 : -errno;
 }
 
-static void drop_pending(struct client *c)
-{
-    for (unsigned i = 0; i < c->nr_pending_fds; i++) {
-        close(c->pending_fd[i]);
-    }
-    free(c->pending);
-    c->pending = NULL;
-    c->nr_pending_fds = 0;
-}
-
 static void listen_to(struct client *c)
 {
-    /* While a call waits or a reply does not go out, only the peer's end is of interest. */
-    sd_event_source_set_io_events(c->src, c->pending ? EPOLLOUT : c->blocked ? 0 : EPOLLIN);
+    /* While a call waits, only the peer's end is of interest. */
+    sd_event_source_set_io_events(c->src, c->blocked ? 0 : EPOLLIN);
 }
 
 /*
- * Replies are never lost: what the socket does not take waits, and no new request is read
- * meanwhile.
+ * A reply that does not go out at once ends the connection: the peer is gone, or has not read a
+ * socket full of replies, or there is no memory. Better that than to leave it waiting, or to keep
+ * for it what may never be read.
  */
 static void send_reply(struct client *c, const void *buf, size_t len, const int *fds,
                        unsigned nr_fds)
 {
-    int rc = send_packet(c->fd, buf, len, fds, nr_fds);
-
-    if (rc != -EAGAIN) {
-        return;    /* sent, or the peer is gone, which its hang-up tells */
-    }
-    c->pending = malloc(len);
-    if (!c->pending) {
+    c->gave_fds = nr_fds > 0;
+    if (send_packet(c->fd, buf, len, fds, nr_fds)) {
         shutdown(c->fd, SHUT_RDWR);
-        return;
     }
-    memcpy(c->pending, buf, len);
-    c->pending_len = len;
-    for (unsigned i = 0; i < nr_fds; i++) {
-        int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
-
-        if (fd < 0) {
-            drop_pending(c);
-            shutdown(c->fd, SHUT_RDWR);
-            return;
-        }
-        c->pending_fd[c->nr_pending_fds++] = fd;
-    }
-    listen_to(c);
 }
 
 void client_hypercall_done(struct client *c, long ret)
@@ -103,6 +83,40 @@ void client_hypercall_done(struct client *c, long ret)
     c->blocked = false;
     send_reply(c, &r, sizeof(r), NULL, 0);
     listen_to(c);
+}
+
+/*
+ * Has the peer replies to read, with descriptors among them? The user that we are may have only so
+ * many of those under way in all sockets (unix(7)): one client that does not read must not use them
+ * up. Such a client is not merely left alone, for it may have left already: its own end can lie among
+ * the descriptors that it sent us last.
+ */
+static bool unread_fds(const struct client *c)
+{
+    int bytes = 0;
+
+    return c->gave_fds && ioctl(c->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+}
+
+/*
+ * One more port or share for this client? Its process may have its part of the descriptors, and
+ * the last quarter of them all is for domains and new clients (the lowest one that is free tells
+ * how many are taken).
+ */
+static bool may_hold_more(const struct client *c)
+{
+    const struct core *core = c->core;
+    unsigned held = c->nr_ports + c->nr_shares;
+    int probe = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+
+    if (probe < 0) {
+        return false;
+    }
+    close(probe);
+    for (const struct client *o = core->clients; o; o = o->next) {
+        held += o != c && c->pid && o->pid == c->pid ? o->nr_ports + o->nr_shares : 0;
+    }
+    return held < HELD_OF(core) && (unsigned)probe < core->max_fds - core->max_fds / 4;
 }
 
 /* May this client name that domain in its maps and channels? */
@@ -191,6 +205,9 @@ static int do_evtchn(struct client *c, uint32_t op, const struct kw_evtchn *m, s
     uint32_t port = 0;
     int rc;
 
+    if (!may_hold_more(c)) {
+        return -ENOSPC;
+    }
     if (op == KW_EVTCHN_VIRQ) {
         if (c->restricted) {
             return -EACCES;
@@ -359,8 +376,8 @@ static int do_share(struct client *c, const struct kw_gntshr *m, struct reply *r
     struct gnt_share *s;
     int rc = may_name(c, m->domid);
 
-    if (!rc && m->reserved) {
-        rc = -EINVAL;
+    if (!rc) {
+        rc = m->reserved ? -EINVAL : may_hold_more(c) ? 0 : -ENOSPC;
     }
     rc = rc ? rc : gnt_client_share(c->core, c, (domid_t)m->domid, m->nr, m->writable, &s);
     if (rc) {
@@ -472,8 +489,8 @@ static bool on_packet(struct client *c, const uint8_t *buf, size_t len)
     memset(r->u.bytes, 0, 64);
     if (h.op >= KR_ARRAY_SIZE(request_size) || !request_size[h.op]) {
         rc = -ENOSYS;
-    } else if (len < request_size[h.op]) {
-        rc = -EINVAL;
+    } else if (len < request_size[h.op] || h.op == KW_HYPERCALL) {
+        rc = -EINVAL;    /* a hypercall of any other length than above, too */
     } else {
         rc = handle(c, h.op, buf, len, r);
         p2m_flush_all(c->core);
@@ -488,16 +505,6 @@ static bool on_packet(struct client *c, const uint8_t *buf, size_t len)
     return c->greeted;
 }
 
-static void flush_pending(struct client *c)
-{
-    int rc = send_packet(c->fd, c->pending, c->pending_len, c->pending_fd, c->nr_pending_fds);
-
-    if (rc != -EAGAIN) {
-        drop_pending(c);
-        listen_to(c);
-    }
-}
-
 static int on_client(sd_event_source *s, int fd, uint32_t revents, void *opaque)
 {
     struct client *c = opaque;
@@ -508,15 +515,12 @@ static int on_client(sd_event_source *s, int fd, uint32_t revents, void *opaque)
         client_free(c);
         return 0;
     }
-    if (c->pending && (revents & EPOLLOUT)) {
-        flush_pending(c);
-    }
-    for (int i = 0; i < REQUESTS_PER_TURN && !c->blocked && !c->pending; i++) {
+    for (int i = 0; i < REQUESTS_PER_TURN && !c->blocked; i++) {
         n = recv(fd, buf, KW_MAX_MSG, MSG_DONTWAIT | MSG_TRUNC);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return 0;
         }
-        if (n <= 0 || n > KW_MAX_MSG || !on_packet(c, buf, (size_t)n)) {
+        if (n <= 0 || n > KW_MAX_MSG || unread_fds(c) || !on_packet(c, buf, (size_t)n)) {
             client_free(c);
             return 0;
         }
@@ -524,13 +528,41 @@ static int on_client(sd_event_source *s, int fd, uint32_t revents, void *opaque)
     return 0;
 }
 
-struct client *client_new(struct core *core, int fd, uid_t uid)
+/* When there are too many, one that has not even said hello makes room. */
+static bool make_room(struct core *core)
+{
+    struct client *c = core->clients, *silent = NULL;
+
+    if (core->nr_clients < CLIENTS_OF(core)) {
+        return true;
+    }
+    for (; c; c = c->next) {
+        silent = c->greeted ? silent : c;    /* the last in the list came first */
+    }
+    if (silent) {
+        client_free(silent);
+    }
+    return silent != NULL;
+}
+
+/* One process may have half of the connections. */
+static bool has_too_many(const struct core *core, pid_t pid)
+{
+    unsigned n = 0;
+
+    for (const struct client *c = core->clients; c && pid; c = c->next) {
+        n += c->pid == pid;
+    }
+    return n >= CLIENTS_OF(core) / 2;
+}
+
+struct client *client_new(struct core *core, int fd, uid_t uid, pid_t pid)
 {
     struct client *c;
 
-    if (uid != core->uid && uid != 0) {
+    if ((uid != core->uid && uid != 0) || has_too_many(core, pid) || !make_room(core)) {
         close(fd);
-        errno = EPERM;
+        errno = uid != core->uid && uid != 0 ? EPERM : EMFILE;
         return NULL;
     }
     c = calloc(1, sizeof(*c));
@@ -542,10 +574,12 @@ struct client *client_new(struct core *core, int fd, uid_t uid)
     }
     c->core = core;
     c->fd = fd;
+    c->pid = pid;
     c->arena_fd = -1;
     c->hc = (struct hcall){ .core = core, .d = core->host_dom, .client = c };
     c->next = core->clients;
     core->clients = c;
+    core->nr_clients++;
     return c;
 }
 
@@ -557,11 +591,11 @@ void client_free(struct client *c)
         p = &(*p)->next;
     }
     *p = c->next;
+    c->core->nr_clients--;
     hypercall_cancel(&c->hc);
     gnt_client_gone(c->core, c);
     evtchn_client_gone(c->core, c);
     p2m_flush_all(c->core);
-    drop_pending(c);
     if (c->arena) {
         munmap(c->arena, c->arena_size);
         close(c->arena_fd);
@@ -596,24 +630,24 @@ static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *opaque)
     struct core *core = opaque;
     struct ucred cred;
     socklen_t len = sizeof(cred);
-    unsigned n = 0;
     int sock = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (sock < 0) {
-        if (errno == EMFILE || errno == ENFILE) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             rest(core);
         }
         return 0;
     }
-    for (struct client *c = core->clients; c; c = c->next) {
-        n++;
-    }
-    if (n >= MAX_CLIENTS || getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
+    if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
         close(sock);
         return 0;
     }
-    if (!client_new(core, sock, cred.uid) && errno == EPERM) {
-        kr_log(KR_WARN, "a client of uid %u was turned away", (unsigned)cred.uid);
+    if (!client_new(core, sock, cred.uid, cred.pid)) {
+        if (errno == EPERM) {
+            kr_log(KR_WARN, "a client of uid %u was turned away", (unsigned)cred.uid);
+        } else {
+            kr_log_once(KR_WARN, "too many clients: one of process %d was turned away", (int)cred.pid);
+        }
     }
     return 0;
 }

@@ -18,7 +18,9 @@ struct client {
     struct core *core;
     int fd;
     sd_event_source *src;
-    bool greeted, blocked;       /* blocked: a hypercall or an unsent reply is under way */
+    pid_t pid;                   /* of the process that connected; 0: not known */
+    bool greeted, blocked;       /* blocked: a hypercall is under way */
+    bool gave_fds;               /* the last reply had descriptors */
     bool restricted;
     domid_t restrict_domid;
     int arena_fd;
@@ -28,16 +30,14 @@ struct client {
     uint32_t hc_seq;
     uint32_t first_port;         /* event channels owned; 0: none */
     struct gnt_map *maps;
-    uint8_t *pending;            /* a reply that the socket would not take yet */
-    size_t pending_len;
-    int pending_fd[KW_MAX_FDS];
-    unsigned nr_pending_fds;
+    unsigned nr_ports, nr_shares;
 };
 
 /*
- * Serves a connected socket (owned from now on); uid as its peer has it. Returns NULL with errno.
+ * Serves a connected socket (owned from now on); uid and pid as its peer has them. Returns NULL with
+ * errno: EPERM for another user, EMFILE when there are too many.
  */
-struct client *client_new(struct core *core, int fd, uid_t uid);
+struct client *client_new(struct core *core, int fd, uid_t uid, pid_t pid);
 void client_free(struct client *c);
 /* The result of its hypercall. */
 void client_hypercall_done(struct client *c, long ret);

@@ -50,7 +50,8 @@ struct core *core_new(sd_event *event)
     core->domain_program = KR_PKGLIBEXECDIR "/krypton-domain";
     core->spawn = domproc_spawn;
     core->start_ns = core_now();
-    core->max_guest_channels = descriptors() / 16;
+    core->max_fds = descriptors();
+    core->max_guest_channels = core->max_fds / 16;
     host_read(&core->host);
     core->host_dom = core->dom0 = cpupool_init(core) ? NULL : domain_create_host(core);
     if (!core->dom0) {

@@ -122,6 +122,8 @@ struct core {
     uint64_t serial;             /* of the last domain made: domids are used again, serials never */
 
     struct client *clients;
+    unsigned nr_clients;
+    unsigned max_fds;            /* RLIMIT_NOFILE: what clients may take of them is bounded */
     struct hcall *current;       /* the call whose handler runs now */
     struct domain *flush;        /* domains with p2m updates to send */
     uint64_t next_handle;        /* of grant maps and shares */

@@ -315,7 +315,8 @@ long do_domctl(struct hcall *hc)
     }
     flags = ops[op.cmd].flags;
     if (!(flags & NO_DOMAIN) && !(hc->held && !hc->held_paused)) {
-        rc = hc_target(hc, op.domain, &d);
+        /* As in Xen, DOMID_SELF is no name for a domain here. */
+        rc = op.domain >= DOMID_FIRST_RESERVED ? -ESRCH : hc_target(hc, op.domain, &d);
         if (rc) {
             return rc;
         }

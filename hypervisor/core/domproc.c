@@ -199,6 +199,12 @@ static int send_now(int sock, const void *msg, size_t len, const int *fds, int n
     return sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
 }
 
+/* ETOOMANYREFS: the user has as many descriptors under way in sockets as it may (unix(7)). */
+static bool try_later(int err)
+{
+    return err == EAGAIN || err == ENOBUFS || err == ETOOMANYREFS;
+}
+
 static int sendq_put(struct sendq *q, const void *msg, size_t len, const int *fds, int nr_fds)
 {
     struct queued *m;
@@ -238,7 +244,7 @@ static int sendq_run(struct sendq *q, int sock, sd_event_source *src)
         struct queued *m = q->head;
 
         if (send_now(sock, m->data, m->len, m->fd, m->nr_fds) < 0) {
-            return errno == EAGAIN || errno == ENOBUFS ? 0 : -1;
+            return try_later(errno) ? 0 : -1;
         }
         sendq_pop(q);
     }
@@ -255,7 +261,7 @@ static void send_or_queue(struct domain *d, struct sendq *q, int sock, sd_event_
     if (!q->head && send_now(sock, msg, len, fds, nr_fds) == 0) {
         return;
     }
-    if (!q->head && errno != EAGAIN && errno != ENOBUFS) {
+    if (!q->head && !try_later(errno)) {
         if (errno != EPIPE && errno != ECONNRESET) {
             domproc_kill(d, strerror(errno));
         }

@@ -193,6 +193,7 @@ static struct evtchn *take_port(struct domain *d, uint32_t port, uint8_t state,
         d->evt->lowest_free = port + 1;
     }
     if (owner) {
+        owner->nr_ports++;
         e->own_next = owner->first_port;
         if (e->own_next) {
             evtchn_from_port(d, e->own_next)->own_prev = port;
@@ -207,6 +208,7 @@ static void drop_port(struct domain *d, uint32_t port)
     struct evtchn *e = evtchn_from_port(d, port);
 
     if (e->owner) {
+        e->owner->nr_ports--;
         if (e->own_prev) {
             evtchn_from_port(d, e->own_prev)->own_next = e->own_next;
         } else {

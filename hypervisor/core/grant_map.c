@@ -278,6 +278,7 @@ int gnt_client_share(struct core *core, struct client *c, domid_t domid, uint32_
     }
     s->next = dom0->shares;
     dom0->shares = s;
+    c->nr_shares++;
     *out = s;
     return 0;
 }
@@ -289,6 +290,7 @@ static void end_share(struct core *core, struct gnt_share *s)
         clear_byte(s->fd, s->notify_offset);
     }
     notify(core, s->owner, s->notify_action, s->notify_port);
+    s->owner->nr_shares--;
     s->owner = NULL;
     for (uint32_t i = 0; i < s->nr; i++) {
         struct grant_entry_v1 *e = dom0_entry(core->host_dom, s->ref[i]);

@@ -9,7 +9,8 @@
  * the host if its uid is the core's or 0 (SO_PEERCRED); nobody else gets past HELLO. The host is
  * domain 0, or a machine's operator, who has hypercalls and maps but no channels and no grants (EPERM). Requests of one
  * connection are answered in order; a reply may take as long as the hypercall does (pausing a
- * domain waits for its vCPUs). Closing the connection frees what it holds: ports, grant maps (with
+ * domain waits for its vCPUs). A reply with descriptors is to be read before the next request is sent,
+ * and no more replies may be left unread than a socket holds, or the connection ends. Closing the connection frees what it holds: ports, grant maps (with
  * their unmap notifications), the arena.
  *
  * Every field from the peer is hostile: sizes are checked against the packet's length, reserved

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "hypervisor/core/grant_table.h"
 #include "tests/unit/core_harness.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -109,37 +108,6 @@ static void by_client(struct tc *c, const struct record *r, const uint8_t *bytes
     tc_call(h, c, msg, r->len < sizeof(*req) ? sizeof(*req) : r->len, reply, sizeof(reply));
 }
 
-static void check(void)
-{
-    uint64_t given = 0, claimed = 0;
-
-    for (struct domain *d = h->core->domains; d; d = d->next) {
-        uint64_t pages = 0, pins = 0;
-        uint32_t ports = 0;
-
-        given += d->tot_pages + d->claim_pages;
-        claimed += d->claim_pages;
-        for (uint64_t g = 0; !d->host && (g = p2m_next(d, g)) < d->p2m.max_gfn_plus1; g++) {
-            pages += p2m_is_ram(p2m_lookup(d, g).type);
-        }
-        assert_true(d->host || pages + d->held.nr_freed == d->tot_pages);
-        for (unsigned b = 0; d->gt.active && b < GNT_MAX_BUCKETS; b++) {
-            for (unsigned i = 0; d->gt.active[b] && i < GNT_BUCKET; i++) {
-                pins += d->gt.active[b][i].pins_r + d->gt.active[b][i].pins_w;
-            }
-        }
-        assert_int_equal(pins, d->gt.pinned);
-        for (uint32_t b = 0; d->evt && b < d->evt->nr_buckets; b++) {
-            for (unsigned i = 0; d->evt->bucket[b] && i < EVT_BUCKET; i++) {
-                ports += d->evt->bucket[b][i].state != EVTCHNSTAT_closed;
-            }
-        }
-        assert_int_equal(ports, d->evt->used);
-    }
-    assert_int_equal(given, h->core->host.given_pages);
-    assert_int_equal(claimed, h->core->host.claimed_pages);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!h) {
@@ -173,6 +141,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size -= r.len;
     }
     th_turn(h);
-    check();
+    th_check(h);
     return 0;
 }

@@ -110,7 +110,7 @@ class Shares(HostTest, Spinning):
         self.assertIn("p", self.listed("spin")[4])
         self.host.xl("unpause", "spin")
         self.host.xl("sched-credit2", "-d", "spin", "-c", "0")
-        self.host.wait("the limit has gone", lambda: self.share(pid, 1) > 60, 60)
+        self.host.wait("the limit has gone", lambda: self.share(pid, 1) > 8, 60)
 
     def test_cap_of_the_configuration(self):
         pid = self.spin(cap=10, cpu_weight=300)

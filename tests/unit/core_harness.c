@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "hypervisor/core/cpu_policy.h"
+#include "hypervisor/core/grant_table.h"
 
 #define SCRATCH (ARENA_SIZE - 65536)    /* of the arena: this file's own */
 
@@ -344,6 +345,37 @@ struct th *th_new(void)
     return h;
 }
 
+void th_check(struct th *h)
+{
+    uint64_t given = 0, claimed = 0;
+
+    for (struct domain *d = h->core->domains; d; d = d->next) {
+        uint64_t pages = 0, pins = 0;
+        uint32_t ports = 0;
+
+        given += d->tot_pages + d->claim_pages;
+        claimed += d->claim_pages;
+        for (uint64_t g = 0; !d->host && (g = p2m_next(d, g)) < d->p2m.max_gfn_plus1; g++) {
+            pages += p2m_is_ram(p2m_lookup(d, g).type);
+        }
+        assert_true(d->host || pages + d->held.nr_freed == d->tot_pages);
+        for (unsigned b = 0; d->gt.active && b < GNT_MAX_BUCKETS; b++) {
+            for (unsigned i = 0; d->gt.active[b] && i < GNT_BUCKET; i++) {
+                pins += d->gt.active[b][i].pins_r + d->gt.active[b][i].pins_w;
+            }
+        }
+        assert_int_equal(pins, d->gt.pinned);
+        for (uint32_t b = 0; d->evt && b < d->evt->nr_buckets; b++) {
+            for (unsigned i = 0; d->evt->bucket[b] && i < EVT_BUCKET; i++) {
+                ports += d->evt->bucket[b][i].state != EVTCHNSTAT_closed;
+            }
+        }
+        assert_int_equal(ports, d->evt->used);
+    }
+    assert_int_equal(given, h->core->host.given_pages);
+    assert_int_equal(claimed, h->core->host.claimed_pages);
+}
+
 static void close_if(int *fd)
 {
     if (*fd >= 0) {
@@ -438,7 +470,7 @@ void tc_open(struct th *h, struct tc *c)
     memset(c, 0, sizeof(*c));
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv), 0);
     c->sock = sv[1];
-    assert_non_null(client_new(h->core, sv[0], geteuid()));
+    assert_non_null(client_new(h->core, sv[0], geteuid(), 0));
     assert_int_equal(tc_call(h, c, &hello, sizeof(hello), &hr, sizeof(hr)), 0);
     assert_int_equal(tc_call(h, c, &arena, sizeof(arena), &r, sizeof(r)), 0);
     assert_int_equal(c->nr_fds, 1);

@@ -86,6 +86,9 @@ void th_free(struct th *h);
 /* Turns the loop until nothing happens, and lets the fake processes answer. */
 void th_turn(struct th *h);
 
+/* Pages, pins and ports of all domains add up. */
+void th_check(struct th *h);
+
 void tc_open(struct th *h, struct tc *c);
 void tc_close(struct th *h, struct tc *c);
 /* One request and its reply; descriptors end up in c->fds. Returns the reply's status. */

@@ -621,10 +621,10 @@ static void test_wire_garbage(void **state)
     /* hello twice, a stranger, too little */
     int sv[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv), 0);
-    assert_null(client_new(h->core, sv[0], geteuid() + 1));
+    assert_null(client_new(h->core, sv[0], geteuid() + 1, 0));
     close(sv[1]);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv), 0);
-    assert_non_null(client_new(h->core, sv[0], geteuid()));
+    assert_non_null(client_new(h->core, sv[0], geteuid(), 0));
     send(sv[1], "hi", 2, MSG_NOSIGNAL);
     th_turn(h);
     assert_int_equal(recv(sv[1], buf, sizeof(buf), MSG_DONTWAIT), 0);
