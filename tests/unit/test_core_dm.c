@@ -399,7 +399,7 @@ static void add(int fd)
     assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
 }
 
-static void bind(struct th *h, struct tc *c, domid_t d, uint32_t port)
+static void bind_port(struct th *h, struct tc *c, domid_t d, uint32_t port)
 {
     struct kw_evtchn m = { { KW_EVTCHN_INTERDOMAIN, 0 }, d, port };
     struct kw_port_reply r;
@@ -422,7 +422,7 @@ static void test_ports(void **state)
     port = p->way[0][0].port;
     for (int round = 0; round < 2; round++) {    /* the second model takes over from a dead one */
         tc_open(h, &c);
-        bind(h, &c, d, port);
+        bind_port(h, &c, d, port);
         take(c.fds[0]);
         add(p->way[0][0].send);
         assert_true(take(c.fds[0]));
@@ -447,7 +447,7 @@ static void test_ports(void **state)
     assert_int_equal(GUEST(reset, 2, .dom = DOMID_SELF), 0);
     assert_int_equal(p->port[mine].kind, KL_PORT_CLOSED);
     tc_open(h, &c);
-    bind(h, &c, d, port);
+    bind_port(h, &c, d, port);
     add(p->way[0][0].send);
     assert_true(take(c.fds[0]));
     /* a server that goes takes its ports along under the model's hands */
