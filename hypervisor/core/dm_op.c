@@ -2,6 +2,7 @@
 #include "hypervisor/core/dm_op.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #define PAGE            4096u
 #define MAX_BUFS        2
 #define FRAMES_PER_SLICE 256
+#define STAGE_SYNC      UINT_MAX         /* of a call: it only waits for the domain's process */
 #define MAX_VRAM        (1u << 18)       /* frames: Xen's limit of 1 GiB */
 
 /* A call's second buffer; the first one is in op. */
@@ -454,32 +456,36 @@ static long nr_vcpus(struct dm_call *c)
     return 0;
 }
 
-/* The operations: the size of their argument, and whether it is given back. */
-struct dm_op { long (*fn)(struct dm_call *c); uint8_t size; bool out; };
-#define OP(f, member, out_) { f, sizeof(((struct xen_dm_op *)0)->u.member), out_ }
+/*
+ * The operations: the size of their argument; whether it is given back; and whether it must be in
+ * effect before the caller goes on, who may then answer an access that the guest's next one hangs on.
+ */
+enum { OUT = 1, SYNC = 2 };
+struct dm_op { long (*fn)(struct dm_call *c); uint8_t size, flags; };
+#define OP(f, member, flags) { f, sizeof(((struct xen_dm_op *)0)->u.member), flags }
 
 static const struct dm_op ops[] = {
-    [XEN_DMOP_create_ioreq_server] = OP(create_server, create_ioreq_server, true),
-    [XEN_DMOP_get_ioreq_server_info] = OP(server_info, get_ioreq_server_info, true),
-    [XEN_DMOP_map_io_range_to_ioreq_server] = OP(map_range, map_io_range_to_ioreq_server, false),
+    [XEN_DMOP_create_ioreq_server] = OP(create_server, create_ioreq_server, OUT | SYNC),
+    [XEN_DMOP_get_ioreq_server_info] = OP(server_info, get_ioreq_server_info, OUT),
+    [XEN_DMOP_map_io_range_to_ioreq_server] = OP(map_range, map_io_range_to_ioreq_server, SYNC),
     [XEN_DMOP_unmap_io_range_from_ioreq_server] =
-        OP(unmap_range, unmap_io_range_from_ioreq_server, false),
-    [XEN_DMOP_set_ioreq_server_state] = OP(server_state, set_ioreq_server_state, false),
-    [XEN_DMOP_destroy_ioreq_server] = OP(destroy_server, destroy_ioreq_server, false),
-    [XEN_DMOP_track_dirty_vram] = OP(track_vram, track_dirty_vram, false),
-    [XEN_DMOP_set_pci_intx_level] = OP(intx_level, set_pci_intx_level, false),
-    [XEN_DMOP_set_isa_irq_level] = OP(isa_level, set_isa_irq_level, false),
-    [XEN_DMOP_set_pci_link_route] = OP(link_route, set_pci_link_route, false),
-    [XEN_DMOP_modified_memory] = OP(modified_memory, modified_memory, false),
-    [XEN_DMOP_set_mem_type] = OP(set_mem_type, set_mem_type, true),
-    [XEN_DMOP_inject_event] = OP(inject_event, inject_event, false),
-    [XEN_DMOP_inject_msi] = OP(inject_msi, inject_msi, false),
+        OP(unmap_range, unmap_io_range_from_ioreq_server, SYNC),
+    [XEN_DMOP_set_ioreq_server_state] = OP(server_state, set_ioreq_server_state, SYNC),
+    [XEN_DMOP_destroy_ioreq_server] = OP(destroy_server, destroy_ioreq_server, SYNC),
+    [XEN_DMOP_track_dirty_vram] = OP(track_vram, track_dirty_vram, 0),
+    [XEN_DMOP_set_pci_intx_level] = OP(intx_level, set_pci_intx_level, 0),
+    [XEN_DMOP_set_isa_irq_level] = OP(isa_level, set_isa_irq_level, 0),
+    [XEN_DMOP_set_pci_link_route] = OP(link_route, set_pci_link_route, 0),
+    [XEN_DMOP_modified_memory] = OP(modified_memory, modified_memory, 0),
+    [XEN_DMOP_set_mem_type] = OP(set_mem_type, set_mem_type, OUT | SYNC),
+    [XEN_DMOP_inject_event] = OP(inject_event, inject_event, SYNC),
+    [XEN_DMOP_inject_msi] = OP(inject_msi, inject_msi, 0),
     [XEN_DMOP_map_mem_type_to_ioreq_server] =
-        OP(map_mem_type, map_mem_type_to_ioreq_server, false),
-    [XEN_DMOP_remote_shutdown] = OP(remote_shutdown, remote_shutdown, false),
-    [XEN_DMOP_relocate_memory] = OP(relocate, relocate_memory, true),
-    [XEN_DMOP_pin_memory_cacheattr] = OP(pin_cacheattr, pin_memory_cacheattr, false),
-    [XEN_DMOP_nr_vcpus] = OP(nr_vcpus, nr_vcpus, true),
+        OP(map_mem_type, map_mem_type_to_ioreq_server, SYNC),
+    [XEN_DMOP_remote_shutdown] = OP(remote_shutdown, remote_shutdown, 0),
+    [XEN_DMOP_relocate_memory] = OP(relocate, relocate_memory, OUT | SYNC),
+    [XEN_DMOP_pin_memory_cacheattr] = OP(pin_cacheattr, pin_memory_cacheattr, 0),
+    [XEN_DMOP_nr_vcpus] = OP(nr_vcpus, nr_vcpus, OUT),
 };
 
 static int read_buffers(struct dm_call *c)
@@ -534,20 +540,38 @@ static int read_op(struct dm_call *c, const struct dm_op **op)
     return c->op.pad ? -EINVAL : 0;
 }
 
+/* The operation is done: 0 when the domain's process says so too, or when there is nothing to wait for. */
+static long wait_synced(struct hcall *hc)
+{
+    struct domain *d = domain_find(hc->core, (domid_t)hc->arg[0]);
+
+    return !d || domproc_synced(d, hc->progress) ? 0 : domain_wait(hc, d);
+}
+
 long do_dm_op(struct hcall *hc)
 {
     struct dm_call c = { .hc = hc };
     const struct dm_op *op;
-    long rc = hc->compat ? -ENOSYS : read_buffers(&c);
+    long rc = hc->compat ? -ENOSYS : 0;
 
+    if (hc->stage == STAGE_SYNC) {
+        return wait_synced(hc);
+    }
+    rc = rc ? rc : read_buffers(&c);
     rc = rc ? rc : target(hc, &c.d);
     rc = rc ? rc : read_op(&c, &op);
     if (rc) {
         return rc;
     }
     rc = op->fn(&c);
-    if (!rc && op->out && copy_to_guest(hc, c.ptr[0] + offsetof(struct xen_dm_op, u), &c.op.u, op->size)) {
-        return -EFAULT;
+    if (!rc && (op->flags & OUT) &&
+        copy_to_guest(hc, c.ptr[0] + offsetof(struct xen_dm_op, u), &c.op.u, op->size)) {
+        rc = -EFAULT;
     }
-    return rc;
+    if (rc || !(op->flags & SYNC)) {
+        return rc;
+    }
+    hc->stage = STAGE_SYNC;
+    hc->progress = domproc_sync(c.d);
+    return wait_synced(hc);
 }

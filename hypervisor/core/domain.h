@@ -95,6 +95,7 @@ struct domain {
 
     uint64_t hvm_param[HVM_NR_PARAMS];
     struct dm *dm;               /* device models; NULL until one asks for something */
+    uint64_t sync_sent, sync_done; /* numbers of KL_SYNC and KL_SYNCED */
     struct cpu_policy *policy;
     struct xen_domctl_tsc_info tsc;
     int64_t time_offset;

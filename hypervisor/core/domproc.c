@@ -302,6 +302,20 @@ void domproc_send(struct domain *d, uint32_t op, void *msg, size_t len, const in
     }
 }
 
+uint64_t domproc_sync(struct domain *d)
+{
+    struct kl_sync m = { .seq = ++d->sync_sent };
+
+    p2m_flush(d);
+    domproc_send_control(d, KL_SYNC, &m, sizeof(m), NULL, 0);
+    return m.seq;
+}
+
+bool domproc_synced(const struct domain *d, uint64_t seq)
+{
+    return d->sync_done >= seq || d->dying || d->proc_gone || d->proc_killed;
+}
+
 void domproc_reply(struct vcpu *v, int64_t ret, uint32_t flags)
 {
     struct kl_ret m = { .ret = ret, .flags = flags };
@@ -385,6 +399,19 @@ static void on_stopped(struct domain *d)
     domain_wake_waiters(d);
 }
 
+static void on_synced(struct domain *d, const uint8_t *buf)
+{
+    struct kl_sync m;
+
+    memcpy(&m, buf, sizeof(m));
+    if (m.seq > d->sync_sent || m.seq <= d->sync_done) {
+        domproc_kill(d, "KL_SYNCED that nobody asked for");
+        return;
+    }
+    d->sync_done = m.seq;
+    domain_wake_waiters(d);
+}
+
 static void on_notice(struct domain *d, const uint8_t *buf, size_t n)
 {
     struct kl_hdr h;
@@ -402,6 +429,8 @@ static void on_notice(struct domain *d, const uint8_t *buf, size_t n)
         share_apply(d);
     } else if (h.op == KL_STOPPED) {
         on_stopped(d);
+    } else if (h.op == KL_SYNCED && n == sizeof(struct kl_sync)) {
+        on_synced(d, buf);
     } else if (h.op == KL_SHUTDOWN && n >= sizeof(struct kl_shutdown)) {
         on_shutdown_notice(d, buf);
     } else if (h.op == KL_CONSOLE) {

@@ -38,6 +38,14 @@ void domproc_send_control(struct domain *d, uint32_t op, void *msg, size_t len, 
                           int nr_fds);
 void domproc_reply(struct vcpu *v, int64_t ret, uint32_t flags);
 
+/*
+ * Asks to be told when the process has done all that it was sent; returns what domproc_synced() takes.
+ * A waiter of the domain's (domain_wait()) is woken when that may have changed; a process that is gone
+ * has nothing left to do.
+ */
+uint64_t domproc_sync(struct domain *d);
+bool domproc_synced(const struct domain *d, uint64_t seq);
+
 /* SIGKILL; its end is noticed through the event loop. */
 void domproc_kill(struct domain *d, const char *why);
 /* Closes sockets and sources. */

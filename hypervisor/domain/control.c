@@ -297,6 +297,13 @@ static int command(struct machine *m, struct control_msg *msg)
             return 0;
         }
         break;
+    case KL_SYNC:
+        if (whole(msg, sizeof(msg->sync), 0, 0)) {
+            const struct kl_sync done = { { KL_SYNCED, sizeof(done) }, msg->sync.seq };
+
+            return control_send(m->control, &done, sizeof(done));
+        }
+        break;
     case KL_INJECT:
         if (whole(msg, sizeof(msg->inject), 0, 0)) {
             return inject(m, &msg->inject);

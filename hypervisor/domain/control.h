@@ -31,6 +31,7 @@ struct control_msg {
         struct kl_ioreq_port ioreq_port;
         struct kl_msi msi;
         struct kl_inject inject;
+        struct kl_sync sync;
         uint8_t bytes[KL_MAX_MSG];
     };
 };

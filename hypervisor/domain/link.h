@@ -49,6 +49,7 @@ enum kl_op {
     KL_IOREQ_PORT,    /* kl_ioreq_port + fds: recv, send */
     KL_MSI,           /* kl_msi: a message-signalled interrupt */
     KL_INJECT,        /* kl_inject: an exception or interrupt that a device model raises */
+    KL_SYNC,          /* kl_sync: answer KL_SYNCED when all that came before is in effect */
 
     /* process -> core */
     KL_READY = 64,    /* no body */
@@ -56,6 +57,7 @@ enum kl_op {
     KL_SHUTDOWN,      /* kl_shutdown: triple fault, engine error ... */
     KL_HYPERCALL,     /* kl_hypercall, on a vCPU's socket */
     KL_DESCRIPTION,   /* kl_description, for --describe */
+    KL_SYNCED,        /* kl_sync, with the number of the KL_SYNC */
     KL_CONSOLE,       /* kl_text: bytes the guest wrote to the debug port 0xe9 or HVM console */
 };
 
@@ -157,6 +159,7 @@ struct kl_inject {
     uint64_t cr2;
 };
 
+struct kl_sync { struct kl_hdr h; uint64_t seq; };
 struct kl_trigger { struct kl_hdr h; uint32_t trigger, vcpu; };
 struct kl_virq { struct kl_hdr h; uint32_t virq, vcpu; };
 struct kl_shutdown { struct kl_hdr h; uint32_t reason, vcpu; char text[240]; }; /* SHUTDOWN_*; NUL-terminated */

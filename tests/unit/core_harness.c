@@ -178,6 +178,16 @@ static void proc_ioreq(struct tp *p, const struct kl_ioreq *m)
     memcpy(p->ioreq[m->id], m, m->h.len);
 }
 
+static void proc_sync(struct tp *p, const struct kl_sync *m)
+{
+    struct kl_sync done = { { KL_SYNCED, sizeof(done) }, m->seq };
+
+    p->syncs++;
+    if (!p->hold_sync) {
+        assert_int_equal(send(p->sock, &done, sizeof(done), MSG_NOSIGNAL), sizeof(done));
+    }
+}
+
 static void proc_ioreq_port(struct tp *p, const struct kl_ioreq_port *m, const int *fds, unsigned nr)
 {
     uint32_t i = m->vcpu == KL_IOREQ_BUFFERED ? TEST_WAYS - 1 : m->vcpu;
@@ -226,6 +236,9 @@ static void proc_message(struct tp *p, const uint8_t *buf, ssize_t n, const int 
         break;
     case KL_IOREQ_PORT:
         proc_ioreq_port(p, (const void *)buf, fds, nr);
+        break;
+    case KL_SYNC:
+        proc_sync(p, (const void *)buf);
         break;
     case KL_MSI:
         p->msi = *(const struct kl_msi *)(const void *)buf;

@@ -63,7 +63,8 @@ struct tp {
     struct { uint32_t port; int recv, send; } way[KL_XEN_MAX_IOREQ_SERVERS][TEST_WAYS];
     struct kl_msi msi;
     struct kl_inject inject;
-    unsigned msis, injects;
+    unsigned msis, injects, syncs;
+    bool hold_sync;            /* do not answer KL_SYNC */
     uint32_t map_type;         /* of the last KL_MAP's last run */
 };
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <xen/event_channel.h>
@@ -398,7 +399,7 @@ static void add(int fd)
     assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
 }
 
-static void bind(struct th *h, struct tc *c, domid_t d, uint32_t port)
+static void bind_port(struct th *h, struct tc *c, domid_t d, uint32_t port)
 {
     struct kw_evtchn m = { { KW_EVTCHN_INTERDOMAIN, 0 }, d, port };
     struct kw_port_reply r;
@@ -421,7 +422,7 @@ static void test_ports(void **state)
     port = p->way[0][0].port;
     for (int round = 0; round < 2; round++) {    /* the second model takes over from a dead one */
         tc_open(h, &c);
-        bind(h, &c, d, port);
+        bind_port(h, &c, d, port);
         take(c.fds[0]);
         add(p->way[0][0].send);
         assert_true(take(c.fds[0]));
@@ -446,7 +447,7 @@ static void test_ports(void **state)
     assert_int_equal(GUEST(reset, 2, .dom = DOMID_SELF), 0);
     assert_int_equal(p->port[mine].kind, KL_PORT_CLOSED);
     tc_open(h, &c);
-    bind(h, &c, d, port);
+    bind_port(h, &c, d, port);
     add(p->way[0][0].send);
     assert_true(take(c.fds[0]));
     /* a server that goes takes its ports along under the model's hands */
@@ -693,13 +694,61 @@ static void test_vram(void **state)
     assert_int_equal(dm(h, d, &op), -EINVAL);
 }
 
+/* What an operation changes is in effect in the domain's process before the caller goes on. */
+static void test_in_effect(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 16), e = th_domain(h, 1, 16);
+    struct tp *p = th_proc(h, d);
+    struct kw_hypercall m = { { KW_HYPERCALL, 0 }, __HYPERVISOR_dm_op, { d, 1, A(0) } };
+    struct xen_dm_op op = OP(create_ioreq_server, 0);
+    struct kl_sync done = { { KL_SYNCED, sizeof(done) }, 0 };
+    struct tc c;
+    char byte;
+
+    tc_open(h, &c);
+    assert_int_equal(dm_with(h, &c, d, &op, 0), 0);
+    assert_int_equal(p->syncs, 1);
+    p->hold_sync = true;
+    done.seq = 1;
+    for (int round = 0; round < 2; round++) {
+        op = OP(set_ioreq_server_state, .id = 0, .enabled = !round);
+        memcpy(c.arena + AT_OP, &op, sizeof(op));
+        tc_send(&c, &m, sizeof(m));
+        th_turn(h);
+        assert_int_equal(p->syncs, 2 + round);
+        assert_int_equal(p->ioreq[0]->state, round ? KL_IOREQ_DISABLED : KL_IOREQ_ENABLED);
+        assert_int_equal(recv(c.sock, &byte, 1, MSG_DONTWAIT), -1);
+        assert_int_equal(create(h, e, 0), round);    /* others go on */
+        if (!round) {
+            done.seq++;
+            send(p->sock, &done, sizeof(done), MSG_NOSIGNAL);
+        } else {
+            assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, d), 0);
+        }
+        th_turn(h);
+        assert_int_equal(recv(c.sock, &byte, 1, MSG_DONTWAIT), 1);
+    }
+    /* an answer that was not asked for, and one given twice */
+    p = th_proc(h, e);
+    for (done.seq = 2; done.seq < 4; done.seq++) {
+        assert_false(domain_find(h->core, e)->proc_killed);
+        send(p->sock, &done, sizeof(done), MSG_NOSIGNAL);
+        th_turn(h);
+        assert_true(domain_find(h->core, e)->proc_killed);
+        e = th_domain(h, 1, 16);
+        p = th_proc(h, e);
+    }
+    tc_close(h, &c);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, th_setup, th_teardown)
     const struct CMUnitTest tests[] = {
         T(test_servers), T(test_callers), T(test_ranges), T(test_frames), T(test_resources),
         T(test_ports), T(test_later_vcpus), T(test_mem_types), T(test_relocate), T(test_interrupts),
-        T(test_cacheattr), T(test_vram),
+        T(test_cacheattr), T(test_vram), T(test_in_effect),
     };
 
     return cmocka_run_group_tests_name("core_dm", tests, NULL, NULL);

@@ -72,6 +72,23 @@ static void lines(void **state)
     assert_string_equal(taken(k), "ctx: debug: now\n");
 }
 
+static void __attribute__((format(printf, 2, 3))) log_list(struct sink *k, const char *format, ...)
+{
+    va_list al;
+
+    va_start(al, format);
+    xtl_logv(k->lg, XTL_NOTICE, EPERM, "list", format, al);
+    va_end(al);
+}
+
+static void argument_lists(void **state)
+{
+    struct sink *k = *state;
+
+    log_list(k, "%s and %u", "a", 7u);
+    assert_string_equal(taken(k), "list: notice: a and 7: Operation not permitted\n");
+}
+
 static void keeps_errno(void **state)
 {
     struct sink *k = *state;
@@ -160,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lines, setup, teardown),
+        cmocka_unit_test_setup_teardown(argument_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(keeps_errno, setup, teardown),
         cmocka_unit_test_setup_teardown(flags, setup, teardown),
         cmocka_unit_test_setup_teardown(progress_lines, setup, teardown),

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every function of libxenstore, over both of its ways to the daemon: its socket, and the kernel's
+ * device, for which this program's open() stands in.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <xenstore.h>
+
+#include "tests/unit/xs_fake.h"
+#include "xenstored/loop.h"
+
+static struct {
+    struct fake f;
+    struct loop *loop;
+    pthread_t thread;
+    int stop;
+    char dir[32], path[64];
+    bool device;            /* the library finds no socket */
+    unsigned device_opens;
+} w;
+
+static int connect_daemon(void)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    strcpy(addr.sun_path, w.path);
+    return fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ? -1 : fd;
+}
+
+int open(const char *path, int flags, ...)
+{
+    va_list al;
+    mode_t mode;
+
+    va_start(al, flags);
+    mode = (flags & (O_CREAT | O_TMPFILE)) ? va_arg(al, mode_t) : 0;
+    va_end(al);
+    if (!strcmp(path, "/dev/xen/xenbus")) {
+        w.device_opens++;
+        if (w.device)
+            return connect_daemon();
+        errno = ENOENT;
+        return -1;
+    }
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+static int on_stop(sd_event_source *src, int fd, uint32_t events, void *arg)
+{
+    return sd_event_exit(sd_event_source_get_event(src), 0);
+}
+
+static void *serve(void *arg)
+{
+    sd_event_loop(loop_event(w.loop));
+    return NULL;
+}
+
+static int setup(void **state)
+{
+    int fd;
+
+    memset(&w, 0, sizeof(w));
+    w.device = *state;
+    strcpy(w.dir, "/tmp/kr-xs-XXXXXX");
+    assert_non_null(mkdtemp(w.dir));
+    snprintf(w.path, sizeof(w.path), "%s/socket", w.dir);
+    fake_init(&w.f);
+    fake_domain_up(&w.f, 3);
+    fake_domain_up(&w.f, 4);
+    assert_int_equal(loop_new(&w.loop, &w.f.s), 0);
+    fd = loop_make_socket(w.path);
+    assert_true(fd >= 0);
+    assert_int_equal(loop_listen(w.loop, fd), 0);
+    w.stop = eventfd(0, 0);
+    sd_event_add_io(loop_event(w.loop), NULL, w.stop, POLLIN, on_stop, NULL);
+    assert_int_equal(pthread_create(&w.thread, NULL, serve, NULL), 0);
+    setenv("XENSTORED_PATH", w.device ? "/nonexistent" : w.path, 1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    uint64_t one = 1;
+
+    assert_int_equal(write(w.stop, &one, sizeof(one)), sizeof(one));
+    pthread_join(w.thread, NULL);
+    close(w.stop);
+    fake_free(&w.f);
+    loop_free(w.loop);
+    unlink(w.path);
+    rmdir(w.dir);
+    return 0;
+}
+
+static struct xs_handle *open_store(void)
+{
+    unsigned before = w.device_opens;
+    struct xs_handle *h = xs_open(0);
+
+    assert_non_null(h);
+    assert_int_equal(w.device_opens - before, w.device);
+    return h;
+}
+
+static void expect(struct xs_handle *h, xs_transaction_t t, const char *path, const char *text)
+{
+    unsigned len;
+    char *v = xs_read(h, t, path, &len);
+
+    assert_non_null(v);
+    assert_string_equal(v, text);
+    assert_int_equal(len, strlen(text));
+    free(v);
+}
+
+static void nodes(void **state)
+{
+    struct xs_handle *h = open_store();
+    struct xs_permissions set[2] = { { 0, XS_PERM_NONE }, { 3, XS_PERM_READ } }, *got;
+    xs_transaction_t t;
+    unsigned n;
+    char **d;
+
+    assert_true(xs_write(h, XBT_NULL, "/a/b", "value", 5));
+    expect(h, XBT_NULL, "/a/b", "value");
+    assert_true(xs_mkdir(h, XBT_NULL, "/a/c"));
+    d = xs_directory(h, XBT_NULL, "/a", &n);
+    assert_int_equal(n, 2);
+    assert_string_equal(d[1], "c");
+    free(d);
+    assert_true(xs_set_permissions(h, XBT_NULL, "/a", set, 2));
+    got = xs_get_permissions(h, XBT_NULL, "/a", &n);
+    assert_int_equal(n, 2);
+    assert_int_equal(got[1].id, 3);
+    free(got);
+    t = xs_transaction_start(h);
+    assert_int_not_equal(t, XBT_NULL);
+    assert_true(xs_write(h, t, "/a/b", "other", 5));
+    expect(h, XBT_NULL, "/a/b", "value");
+    expect(h, t, "/a/b", "other");
+    assert_true(xs_transaction_end(h, t, true));
+    t = xs_transaction_start(h);
+    assert_true(xs_rm(h, t, "/a/b"));
+    assert_true(xs_transaction_end(h, t, false));
+    assert_null(xs_read(h, XBT_NULL, "/a/b", &n));
+    assert_int_equal(errno, ENOENT);
+    assert_false(xs_restrict(h, 3));    /* Xen's library has not done it for a long time either */
+    xs_close(h);
+}
+
+static bool readable(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+
+    return poll(&p, 1, 20000) == 1;
+}
+
+static void watches(void **state)
+{
+    struct xs_handle *h = open_store(), *other = open_store();
+    char **e;
+    unsigned n;
+
+    assert_true(xs_watch(h, "/w", "token"));
+    assert_true(readable(xs_fileno(h)));
+    e = xs_read_watch(h, &n);
+    assert_string_equal(e[XS_WATCH_TOKEN], "token");
+    free(e);
+    assert_null(xs_check_watch(h));
+    assert_true(xs_write(other, XBT_NULL, "/w/x", "1", 1));
+    assert_true(readable(xs_fileno(h)));
+    e = xs_check_watch(h);
+    assert_string_equal(e[XS_WATCH_PATH], "/w/x");
+    free(e);
+    assert_true(xs_unwatch(h, "/w", "token"));
+    assert_false(xs_unwatch(h, "/w", "token"));
+    assert_int_equal(errno, ENOENT);
+    xs_close(h);
+    xs_close(other);
+}
+
+static void domains(void **state)
+{
+    struct xs_handle *h = open_store();
+    char *v;
+
+    assert_false(xs_is_domain_introduced(h, 3));
+    assert_true(xs_introduce_domain(h, 3, 1, 1));
+    assert_true(xs_introduce_domain(h, 4, 1, 1));
+    assert_true(xs_is_domain_introduced(h, 3));
+    assert_false(xs_introduce_domain(h, 9, 1, 1));
+    v = xs_get_domain_path(h, 3);
+    assert_string_equal(v, "/local/domain/3");
+    free(v);
+    assert_true(xs_set_target(h, 3, 4));
+    assert_false(xs_set_target(h, 3, 9));
+    assert_true(xs_resume_domain(h, 3));
+    assert_true(xs_release_domain(h, 3));
+    assert_false(xs_is_domain_introduced(h, 3));
+    assert_false(xs_release_domain(h, 3));
+    assert_int_equal(xs_suspend_evtchn_port(4), -1);
+    assert_true(xs_write(h, XBT_NULL, "/local/domain/4/device/suspend/event-channel", "17", 2));
+    assert_int_equal(xs_suspend_evtchn_port(4), 17);
+    xs_close(h);
+}
+
+static void daemon_itself(void **state)
+{
+    struct xs_handle *h = open_store();
+    int status;
+    pid_t pid;
+    char *v;
+
+    v = xs_control_command(h, "check", NULL, 0);
+    assert_string_equal(v, "OK");
+    free(v);
+    v = xs_debug_command(h, "check", NULL, 0);
+    assert_string_equal(v, "OK");
+    free(v);
+    assert_true(xs_watch(h, "/w", "token"));
+    pid = fork();
+    if (!pid) {
+        xs_daemon_destroy_postfork(h);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(xs_write(h, XBT_NULL, "/still", "1", 1));
+    xs_close(h);
+}
+
+/* The names from before xs_open(). */
+static void old_names(void **state)
+{
+    struct xs_handle *(*const opens[])(void) = { xs_daemon_open, xs_daemon_open_readonly, xs_domain_open };
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct xs_handle *h = opens[i]();
+
+        assert_non_null(h);
+        assert_true(xs_write(h, XBT_NULL, "/old", "1", 1));
+        xs_daemon_close(h);
+    }
+}
+
+static void places(void **state)
+{
+    struct xs_permissions p[2];
+    char got[6] = "";
+    int ends[2];
+
+    unsetenv("XENSTORED_PATH");
+    setenv("XENSTORED_RUNDIR", "/some/where", 1);
+    assert_string_equal(xs_daemon_rundir(), "/some/where");
+    assert_string_equal(xs_daemon_socket(), "/some/where/socket");
+    assert_string_equal(xs_daemon_socket_ro(), "/some/where/socket");
+    setenv("XENSTORED_PATH", "/dev/xen/xenbus", 1);
+    assert_string_equal(xs_daemon_socket(), "/dev/xen/xenbus");
+    unsetenv("XENSTORED_RUNDIR");
+    unsetenv("XENSTORED_PATH");
+    setenv("KRYPTON_RUNDIR", "/our/own", 1);
+    assert_true(!strncmp(xs_daemon_rundir(), "/our/own", 8));
+    assert_true(!strncmp(xs_daemon_socket(), "/our/own", 8));
+    unsetenv("KRYPTON_RUNDIR");
+    assert_int_equal(pipe(ends), 0);
+    assert_true(xs_write_all(ends[1], "hello", 5));
+    assert_int_equal(read(ends[0], got, 5), 5);
+    assert_string_equal(got, "hello");
+    close(ends[1]);
+    assert_false(xs_write_all(ends[1], "hello", 5));
+    close(ends[0]);
+    assert_true(xs_path_is_subpath("/a", "/a/b") && !xs_path_is_subpath("/a", "/ab"));
+    assert_true(xs_strings_to_perms(p, 2, "b7\0n0"));
+    assert_int_equal(p[0].perms, XS_PERM_READ | XS_PERM_WRITE);
+    assert_false(xs_strings_to_perms(p, 1, "q7"));
+}
+
+int main(void)
+{
+#define T(f) { #f " by socket", f, setup, teardown, NULL }, { #f " by device", f, setup, teardown, &w }
+    const struct CMUnitTest tests[] = {
+        T(nodes), T(watches), T(domains), T(daemon_itself), T(old_names), cmocka_unit_test(places),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
