@@ -29,18 +29,18 @@
 #define E1_EDX (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
 #define E1_EDX_COPIES 0x0183f3ffu
 
-static bool vendor_amd(void)
+bool soft_vendor_amd(void)
 {
     uint32_t a, b, c, d;
 
     __cpuid(0, a, b, c, d);
-    return b == 0x68747541;                  /* "Auth" */
+    return b == 0x68747541 || b == 0x6f677948;  /* "Auth", "Hygo" */
 }
 
 static void leaf_1(uint32_t out[4])
 {
     /* AMD family 0x17 model 0x31 stepping 0, or Intel family 6 model 0x5e stepping 3 */
-    out[0] = vendor_amd() ? 0x00830f10 : 0x000506e3;
+    out[0] = soft_vendor_amd() ? 0x00830f10 : 0x000506e3;
     out[1] = 8u << 8;                        /* CLFLUSH line: 8 * 8 bytes */
     out[2] = F1_ECX;
     out[3] = F1_EDX;
@@ -83,7 +83,7 @@ void soft_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
         break;
     case 0x80000001:
         out[2] = E1_ECX;
-        out[3] = E1_EDX | (vendor_amd() ? F1_EDX & E1_EDX_COPIES : 0);
+        out[3] = E1_EDX | (soft_vendor_amd() ? F1_EDX & E1_EDX_COPIES : 0);
         break;
     case 0x80000002: case 0x80000003: case 0x80000004: brand(leaf, out); break;
     case 0x80000006: out[2] = 1024u << 16 | 6u << 12 | 64; break;

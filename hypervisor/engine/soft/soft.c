@@ -36,6 +36,7 @@ static struct engine *create(const struct engine_env *env)
     e->vcpus = calloc(env->nr_vcpus, sizeof(struct soft_vcpu *));
     e->code_map = reserve(e->nr_gfns * sizeof(*e->code_map));
     e->trace = trace && *trace && *trace != '0';
+    e->amd = soft_vendor_amd();
     if (!e->vcpus || !e->code_map) {
         if (e->code_map)
             munmap((void *)e->code_map, e->nr_gfns * sizeof(*e->code_map));
