@@ -23,6 +23,16 @@
 #define F7_EBX (BIT(0) | BIT(3) | BIT(7) | BIT(8) | BIT(9) | BIT(18) | BIT(19) | BIT(20) | BIT(23))
 #define F7_ECX (BIT(2) | BIT(22))
 #define F7_EDX BIT(4)
+/*
+ * An interpreter runs no guest instruction before it is its turn, so what speculation leaks on other
+ * CPUs it does not: guests leave out their costly precautions. RDCL SSB MDS IF_PSCHANGE_MC TAA
+ * SBDR_SSDP FBSDP PSDP BHI PBRSB GDS RFDS ITS _NO, SKIP_L1DFL_VMENTRY; on AMD BTC_NO.
+ */
+#define F7_EDX_INTEL BIT(29)
+#define ARCH_CAPS (1ull << 0 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 8 | 1ull << 13 | \
+                   1ull << 14 | 1ull << 15 | 1ull << 20 | 1ull << 24 | 1ull << 26 | 1ull << 27 | \
+                   1ull << 62)
+#define E8_EBX_AMD BIT(29)
 /* LAHF LZCNT PREFETCHW */
 #define E1_ECX (BIT(0) | BIT(5) | BIT(8))
 /* SYSCALL NX PDPE1GB RDTSCP LM, and on AMD copies of leaf 1 */
@@ -71,7 +81,7 @@ void soft_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
         if (subleaf == 0) {
             out[1] = F7_EBX;
             out[2] = F7_ECX;
-            out[3] = F7_EDX;
+            out[3] = F7_EDX | (soft_vendor_amd() ? 0 : F7_EDX_INTEL);
         }
         break;
     case 0x80000000:
@@ -88,7 +98,15 @@ void soft_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
     case 0x80000002: case 0x80000003: case 0x80000004: brand(leaf, out); break;
     case 0x80000006: out[2] = 1024u << 16 | 6u << 12 | 64; break;
     case 0x80000007: out[3] = BIT(8); break; /* invariant TSC */
-    case 0x80000008: out[0] = 48u << 8 | 46; break;
+    case 0x80000008:
+        out[0] = 48u << 8 | 46;
+        out[1] = soft_vendor_amd() ? E8_EBX_AMD : 0;
+        break;
     default: break;
     }
+}
+
+uint64_t soft_host_arch_caps(void)
+{
+    return soft_vendor_amd() ? 0 : ARCH_CAPS;
 }

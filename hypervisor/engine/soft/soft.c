@@ -377,6 +377,7 @@ const struct engine_ops engine_soft = {
     .create = create,
     .destroy = destroy,
     .host_cpuid = soft_host_cpuid,
+    .host_arch_caps = soft_host_arch_caps,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
     .get_state = get_state,
