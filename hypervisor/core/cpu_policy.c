@@ -255,6 +255,7 @@ void cpu_policy_send(struct domain *d)
         return;
     }
     m->nr = p->nr;
+    m->arch_caps = p->arch_caps;
     memcpy(m->leaf, p->leaf, p->nr * sizeof(p->leaf[0]));
     domproc_send_control(d, KL_CPUID, m, len, NULL, 0);
     free(m);

@@ -110,6 +110,7 @@ static int take_description(struct core *core, const uint8_t *buf, ssize_t n)
              (int)sizeof(desc->kvm_verdict) - 1, desc->kvm_verdict);
     core->tsc_khz = desc->tsc_khz;
     cpu_policy_from_leaves(&core->policy_max, desc->leaf, nr);
+    core->policy_max.arch_caps = desc->arch_caps;
     core->described = true;
     free(desc);
     return 0;

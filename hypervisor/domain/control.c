@@ -263,6 +263,7 @@ static int command(struct machine *m, struct control_msg *msg)
             errno = EPROTO;
             return -1;
         }
+        m->arch_caps = msg->cpuid.arch_caps;
         return cpuid_set_policy(m, msg->cpuid.leaf, msg->cpuid.nr);
     case KL_RUN:
         vcpus_run(m);

@@ -116,6 +116,7 @@ int describe(int sock)
     snprintf(d->engine, sizeof(d->engine), "%s", ops->name);
     kvm_verdict(d->kvm_verdict, sizeof(d->kvm_verdict));
     d->tsc_khz = time_tsc_khz(MEASURE_MS);
+    d->arch_caps = ops->host_arch_caps ? ops->host_arch_caps() : 0;
     add_range(d, ops, 0);
     add_range(d, ops, 0x80000000);
     d->h.len = (uint32_t)(sizeof(*d) + d->nr * sizeof(d->leaf[0]));

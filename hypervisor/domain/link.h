@@ -124,7 +124,12 @@ struct kl_param { struct kl_hdr h; uint32_t index, reserved; uint64_t value; };
 
 struct kl_cpuid_leaf { uint32_t leaf, subleaf, a, b, c, d; };        /* subleaf 0xffffffff: none */
 #define KL_MAX_CPUID 256
-struct kl_cpuid { struct kl_hdr h; uint32_t nr, reserved; struct kl_cpuid_leaf leaf[]; };
+struct kl_cpuid {
+    struct kl_hdr h;
+    uint32_t nr, reserved;
+    uint64_t arch_caps;                         /* MSR 0x10a, for leaf 7's ARCH_CAPS */
+    struct kl_cpuid_leaf leaf[];
+};
 
 /*
  * I/O request servers: device models that take a guest's accesses (xen/hvm/ioreq.h has the pages'
@@ -222,6 +227,7 @@ struct kl_description {
     char engine[16];                            /* "soft", "kvm" */
     char kvm_verdict[160];                      /* why KVM is or is not used, one line */
     uint64_t tsc_khz;
+    uint64_t arch_caps;                         /* engine_ops.host_arch_caps */
     struct kl_cpuid_leaf leaf[];                /* the largest policy that the engine can run */
 };
 

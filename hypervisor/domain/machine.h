@@ -196,6 +196,7 @@ struct machine {
     /* CPU policy: sorted by (leaf, subleaf); set before the first run. */
     struct kl_cpuid_leaf cpuid[KL_MAX_CPUID];
     unsigned nr_cpuid;
+    uint64_t arch_caps;             /* MSR 0x10a, where the policy has it */
     bool amd;
     uint32_t tsc_khz;
 

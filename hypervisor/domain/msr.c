@@ -15,6 +15,7 @@
 #define MSR_HYPERCALL_PAGE  0x40000000u /* as CPUID leaf 0x40000002 says */
 #define MSR_APIC_BASE       0x1bu
 #define MSR_SPEC_CTRL       0x48u
+#define MSR_ARCH_CAPS       0x10au
 #define MSR_TSC_DEADLINE    0x6e0u
 #define MSR_MISC_ENABLE     0x1a0u
 #define MSR_MTRR_DEF_TYPE   0x2ffu
@@ -142,6 +143,14 @@ static bool has_spec_ctrl(struct vcpu *v)
     return (l7[3] & (1u << 26 | 1u << 27 | 1u << 31)) || (l8[1] & (1u << 14 | 1u << 15 | 1u << 24));
 }
 
+static bool has_arch_caps(struct vcpu *v)
+{
+    uint32_t l7[4];
+
+    cpuid_read(v->m, v->id, 7, 0, l7);
+    return l7[3] & 1u << 29;
+}
+
 static bool is_apic(uint32_t msr)
 {
     return msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE || (msr >= 0x800 && msr <= 0x8ff);
@@ -183,6 +192,10 @@ enum engine_verdict msr_read(void *opaque, unsigned vcpu, uint32_t msr, uint64_t
     }
     if (msr == MSR_SPEC_CTRL && has_spec_ctrl(v)) {
         *value = v->spec_ctrl;
+        return ENGINE_CONTINUE;
+    }
+    if (msr == MSR_ARCH_CAPS && has_arch_caps(v)) {
+        *value = m->arch_caps;
         return ENGINE_CONTINUE;
     }
     return unknown(v, msr, "read");

@@ -124,6 +124,8 @@ struct engine_ops {
     /* What the engine can offer in CPUID leaves that describe the CPU (1, 7, 0xd, 0x80000001,
      * 0x80000008 ...): feature bits that must be clear are clear in out. The policy is built from it. */
     void (*host_cpuid)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+    /* ARCH_CAPABILITIES (MSR 0x10a) of that CPU, where leaf 7 says that it has it. NULL: 0. */
+    uint64_t (*host_arch_caps)(void);
 
     struct engine_vcpu *(*vcpu_create)(struct engine *e, unsigned id);
     void (*vcpu_destroy)(struct engine_vcpu *v);

@@ -129,6 +129,25 @@ static void test_wallclock(void **state)
     assert_in_range(guest, (uint64_t)now.tv_sec + 3598, (uint64_t)now.tv_sec + 3602);
 }
 
+/* ARCH_CAPABILITIES is there when CPUID says so, and cannot be written. */
+static void test_arch_caps(void **state)
+{
+    struct kl_cpuid_leaf policy[] = {
+        { 0, 0xffffffff, 0xd, 0x756e6547, 0x6c65746e, 0x49656e69 },
+        { 7, 0, 0, 0, 0, 0 },
+    };
+    uint64_t x = 0;
+
+    d.m->arch_caps = 0x4000000000000021ull;
+    assert_int_equal(cpuid_set_policy(d.m, policy, 2), 0);
+    assert_int_equal(msr_read(d.m, 0, 0x10a, &x), ENGINE_FAULT_GP);
+    policy[1].d = 1u << 29;
+    assert_int_equal(cpuid_set_policy(d.m, policy, 2), 0);
+    assert_int_equal(msr_read(d.m, 0, 0x10a, &x), ENGINE_CONTINUE);
+    assert_int_equal(x, 0x4000000000000021ull);
+    assert_int_equal(msr_write(d.m, 0, 0x10a, x), ENGINE_FAULT_GP);
+}
+
 static void test_cpuid(void **state)
 {
     const struct kl_cpuid_leaf policy[] = {
@@ -203,7 +222,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_follows_host), T(test_never_back), T(test_catches_up),
-        T(test_wallclock),    T(test_cpuid),      T(test_msrs),
+        T(test_wallclock),    T(test_cpuid),      T(test_msrs), T(test_arch_caps),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -217,6 +217,64 @@ static void test_task_gate_refused(void **state)
     assert_non_null(strstr(engine_soft.error(m->v[0]), "task gate"));
 }
 
+/* What the CPU's vendor decides: soft's is the host's. */
+static bool vendor_amd(void)
+{
+    uint32_t r[4];
+
+    engine_soft.host_cpuid(0, 0, r);
+    return r[2] == 0x444d4163 /* "cAMD" */ || r[2] == 0x656e6975 /* "uine" of Hygon */;
+}
+
+/* A Linux for Intel leaves CSTAR at 0: a program's SYSCALL from 32-bit code must not go there. */
+static void test_syscall_compat(void **state)
+{
+    struct machine *m = *state;
+    struct engine_state s = state64(UCODE_AT, 3);
+
+    s.seg[ENGINE_CS].sel = SEL_UCODE32 | 3;
+    s.seg[ENGINE_CS].attr = (uint16_t)((s.seg[ENGINE_CS].attr & ~(1u << 9)) | 1u << 10);
+    s.star = (uint64_t)SEL_CODE64 << 32 | (uint64_t)(SEL_UDATA - 8) << 48;
+    s.cstar = CODE_AT;
+    CODE(m, UCODE_AT, 0x0f, 0x05);
+    CODE(m, CODE_AT, 0x89, 0xc8, VMCALL);               /* mov eax,ecx */
+    if (!vendor_amd()) {
+        assert_int_equal(get64(m, expect_vector(m, &s, 6)), UCODE_AT);
+        return;
+    }
+    assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
+    assert_int_equal(m->last_hypercall, UCODE_AT + 2);
+    assert_int_equal(engine_soft.mode(m->v[0]), 64);
+}
+
+/* SYSCALL and SYSRET look at TF as it is behind them. */
+static void test_syscall_trap_flag(void **state)
+{
+    struct machine *m = *state;
+    struct engine_state s = state64(UCODE_AT, 3);
+    uint64_t f;
+
+    s.star = (uint64_t)SEL_CODE64 << 32 | (uint64_t)(SEL_UDATA - 8) << 48;
+    s.lstar = CODE_AT;
+    s.sfmask = 0x300;
+    s.rflags |= 0x100;
+    CODE(m, UCODE_AT, 0x0f, 0x05, 0xff, 0xc0);
+    CODE(m, CODE_AT, 0xbb, 1, 0, 0, 0, 0x48, 0x0f, 0x07);   /* mov ebx,1; sysretq */
+    f = expect_vector(m, &s, 1);
+    assert_int_equal(get64(m, f), UCODE_AT + 2);        /* kernel code was not stepped through */
+    assert_int_equal(get64(m, f + 8), SEL_UCODE64 | 3);
+    assert_int_equal(get64(m, f + 16) & 0x100, 0x100);
+    assert_int_equal(s.gpr[ENGINE_RBX], 1);
+    assert_int_equal(s.dr[6] & 0x4000, 0x4000);
+
+    s = state64(UCODE_AT, 3);                           /* not masked: traps in the kernel */
+    s.star = (uint64_t)SEL_CODE64 << 32;
+    s.lstar = CODE_AT;
+    s.rflags |= 0x100;
+    f = expect_vector(m, &s, 1);
+    assert_int_equal(get64(m, f), CODE_AT);
+}
+
 static void test_sysenter_sysexit(void **state)
 {
     struct machine *m = *state;
@@ -227,6 +285,10 @@ static void test_sysenter_sysexit(void **state)
     s.sysenter_eip = CODE_AT;
     CODE(m, UCODE_AT, 0x0f, 0x34);
     CODE(m, CODE_AT, 0x48, 0x89, 0xe0, VMCALL);
+    if (vendor_amd()) {                                 /* not in long mode */
+        expect_vector(m, &s, 6);
+        return;
+    }
     assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
     assert_int_equal(m->last_hypercall, KSTACK_TOP);
     assert_int_equal(engine_soft.cpl(m->v[0]), 0);
@@ -576,7 +638,7 @@ int main(void)
         T(test_expand_down),
         T(test_read_only_segment), T(test_load_seg_faults), T(test_call_gate),
         T(test_task_gate_refused),
-        T(test_sysenter_sysexit), T(test_lar_lsl), T(test_protected_16),
+        T(test_sysenter_sysexit), T(test_syscall_compat), T(test_syscall_trap_flag), T(test_lar_lsl), T(test_protected_16),
         T(test_real_mode_limits), T(test_trap_flag), T(test_debug_registers), T(test_x87_mmio),
         T(test_mov_ss_shadow), T(test_nmi),
         T(test_endless_faults),

@@ -23,24 +23,34 @@
 #define F7_EBX (BIT(0) | BIT(3) | BIT(7) | BIT(8) | BIT(9) | BIT(18) | BIT(19) | BIT(20) | BIT(23))
 #define F7_ECX (BIT(2) | BIT(22))
 #define F7_EDX BIT(4)
+/*
+ * An interpreter runs no guest instruction before it is its turn, so what speculation leaks on other
+ * CPUs it does not: guests leave out their costly precautions. RDCL SSB MDS IF_PSCHANGE_MC TAA
+ * SBDR_SSDP FBSDP PSDP BHI PBRSB GDS RFDS ITS _NO, SKIP_L1DFL_VMENTRY; on AMD BTC_NO.
+ */
+#define F7_EDX_INTEL BIT(29)
+#define ARCH_CAPS (1ull << 0 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 8 | 1ull << 13 | \
+                   1ull << 14 | 1ull << 15 | 1ull << 20 | 1ull << 24 | 1ull << 26 | 1ull << 27 | \
+                   1ull << 62)
+#define E8_EBX_AMD BIT(29)
 /* LAHF LZCNT PREFETCHW */
 #define E1_ECX (BIT(0) | BIT(5) | BIT(8))
 /* SYSCALL NX PDPE1GB RDTSCP LM, and on AMD copies of leaf 1 */
 #define E1_EDX (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
 #define E1_EDX_COPIES 0x0183f3ffu
 
-static bool vendor_amd(void)
+bool soft_vendor_amd(void)
 {
     uint32_t a, b, c, d;
 
     __cpuid(0, a, b, c, d);
-    return b == 0x68747541;                  /* "Auth" */
+    return b == 0x68747541 || b == 0x6f677948;  /* "Auth", "Hygo" */
 }
 
 static void leaf_1(uint32_t out[4])
 {
     /* AMD family 0x17 model 0x31 stepping 0, or Intel family 6 model 0x5e stepping 3 */
-    out[0] = vendor_amd() ? 0x00830f10 : 0x000506e3;
+    out[0] = soft_vendor_amd() ? 0x00830f10 : 0x000506e3;
     out[1] = 8u << 8;                        /* CLFLUSH line: 8 * 8 bytes */
     out[2] = F1_ECX;
     out[3] = F1_EDX;
@@ -71,7 +81,7 @@ void soft_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
         if (subleaf == 0) {
             out[1] = F7_EBX;
             out[2] = F7_ECX;
-            out[3] = F7_EDX;
+            out[3] = F7_EDX | (soft_vendor_amd() ? 0 : F7_EDX_INTEL);
         }
         break;
     case 0x80000000:
@@ -83,12 +93,20 @@ void soft_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
         break;
     case 0x80000001:
         out[2] = E1_ECX;
-        out[3] = E1_EDX | (vendor_amd() ? F1_EDX & E1_EDX_COPIES : 0);
+        out[3] = E1_EDX | (soft_vendor_amd() ? F1_EDX & E1_EDX_COPIES : 0);
         break;
     case 0x80000002: case 0x80000003: case 0x80000004: brand(leaf, out); break;
     case 0x80000006: out[2] = 1024u << 16 | 6u << 12 | 64; break;
     case 0x80000007: out[3] = BIT(8); break; /* invariant TSC */
-    case 0x80000008: out[0] = 48u << 8 | 46; break;
+    case 0x80000008:
+        out[0] = 48u << 8 | 46;
+        out[1] = soft_vendor_amd() ? E8_EBX_AMD : 0;
+        break;
     default: break;
     }
+}
+
+uint64_t soft_host_arch_caps(void)
+{
+    return soft_vendor_amd() ? 0 : ARCH_CAPS;
 }

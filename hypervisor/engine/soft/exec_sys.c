@@ -391,13 +391,25 @@ static void flat_stack(struct soft_vcpu *v, uint16_t sel, unsigned dpl)
         .sel = sel, .limit = 0xffffffff, .attr = (uint16_t)(0x93 | dpl << 5 | SEG_G | SEG_DB) });
 }
 
+/*
+ * SYSCALL and SYSRET trap for TF as it is behind them, unlike all other instructions: a kernel masks
+ * it on entry, and a debugger's step over the system call ends when SYSRET brings it back.
+ */
+static void settle_tf(struct soft_vcpu *v)
+{
+    v->tf_settled = true;
+    if (soft_unlikely(v->rflags & FL_TF))
+        soft_step_trap(v);
+}
+
 static __attribute__((noinline)) void syscall_do(struct soft_vcpu *v, const struct soft_op *op)
 {
     uint64_t next = SOFT_RIP(v, op) + op->len;
     uint16_t cs = (uint16_t)(v->star >> 32 & 0xfffc);
     bool wide = soft_code64(v);
 
-    if (!(v->efer & EFER_SCE) || !soft_long(v))
+    /* Intel: only from 64-bit code; their kernels leave CSTAR at 0. */
+    if (!(v->efer & EFER_SCE) || !soft_long(v) || (!wide && !v->e->amd))
         soft_raise(v, op, SOFT_UD);
     v->gpr[ENGINE_RCX] = wide ? next : (uint32_t)next;
     v->gpr[ENGINE_R11] = soft_get_rflags(v) & ~(uint64_t)FL_RF;
@@ -407,6 +419,7 @@ static __attribute__((noinline)) void syscall_do(struct soft_vcpu *v, const stru
     v->cpl = 0;
     soft_set_rflags(v, 0, (v->sfmask | FL_RF) & ~(uint64_t)FL_ONE);
     soft_update_mode(v);
+    settle_tf(v);
 }
 
 static __attribute__((noinline)) void sysret_do(struct soft_vcpu *v, const struct soft_op *op)
@@ -425,6 +438,7 @@ static __attribute__((noinline)) void sysret_do(struct soft_vcpu *v, const struc
     v->cpl = 3;
     soft_set_rflags(v, v->gpr[ENGINE_R11], 0x3f7fd7 & ~(uint64_t)(FL_RF | FL_VM | FL_ONE));
     soft_update_mode(v);
+    settle_tf(v);
 }
 
 static __attribute__((noinline)) void sysenter_do(struct soft_vcpu *v, const struct soft_op *op)
@@ -432,6 +446,8 @@ static __attribute__((noinline)) void sysenter_do(struct soft_vcpu *v, const str
     uint16_t cs = (uint16_t)(v->sysenter_cs & 0xfffc);
     bool lng = soft_long(v);
 
+    if (lng && v->e->amd)                    /* AMD: not in long mode */
+        soft_raise(v, op, SOFT_UD);
     if (!(v->cr0 & CR0_PE) || !cs)
         soft_raise_err(v, op, SOFT_GP, 0);
     v->gpr[ENGINE_RSP] = lng ? v->sysenter_esp : (uint32_t)v->sysenter_esp;
@@ -449,6 +465,8 @@ static __attribute__((noinline)) void sysexit_do(struct soft_vcpu *v, const stru
     bool wide = op->x == 64;
     uint64_t rip = v->gpr[ENGINE_RDX], rsp = v->gpr[ENGINE_RCX];
 
+    if (soft_long(v) && v->e->amd)
+        soft_raise(v, op, SOFT_UD);
     if (!(v->cr0 & CR0_PE) || v->cpl || !sel)
         soft_raise_err(v, op, SOFT_GP, 0);
     if (wide && (!soft_canonical(rip) || !soft_canonical(rsp)))

@@ -152,8 +152,12 @@ void soft_set_cr3(struct soft_vcpu *v, const struct soft_op *op, uint64_t val);
 void soft_set_cr4(struct soft_vcpu *v, const struct soft_op *op, uint64_t val);
 void soft_set_efer(struct soft_vcpu *v, const struct soft_op *op, uint64_t val);
 void soft_update_fpu(struct soft_vcpu *v);
+/* Makes the single-step #DB pending. */
+void soft_step_trap(struct soft_vcpu *v);
 enum engine_exit soft_run(struct engine_vcpu *ev, uint64_t max_insns);
 void soft_trace(struct soft_vcpu *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool soft_vendor_amd(void);
+uint64_t soft_host_arch_caps(void);
 void soft_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);   /* cpuid.c */
 /* Every call to the machine comes between these two (CPUID and CR8 reads, which cannot fail,
  * need the first). */

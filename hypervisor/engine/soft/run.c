@@ -94,6 +94,16 @@ static void deliver_pending(struct soft_vcpu *v)
         v->nmi_blocked = true;
 }
 
+void soft_step_trap(struct soft_vcpu *v)
+{
+    v->dr[6] |= 1u << 14;                    /* BS */
+    v->event.valid = true;
+    v->event.vector = SOFT_DB;
+    v->event.type = SOFT_EV_FAULT;
+    v->event.has_error = false;
+    soft_attend(v, SOFT_ATT_EVENT);
+}
+
 /* One instruction on its own: TF, or the one that follows STI or a load of SS. */
 static void step(struct soft_vcpu *v)
 {
@@ -102,7 +112,7 @@ static void step(struct soft_vcpu *v)
 
     v->mode |= SOFT_M_STEP;
     soft_attend(v, SOFT_ATT_EVENT);
-    v->sti_shadow = v->mov_ss_shadow = false;
+    v->sti_shadow = v->mov_ss_shadow = v->tf_settled = false;
     b = soft_find_block(v);
     v->sti_shadow = false;
     b->ops[0].fn(v, b->ops);
@@ -110,13 +120,8 @@ static void step(struct soft_vcpu *v)
         v->sti_shadow = false;
     v->mode &= ~(uint32_t)SOFT_M_STEP;
     (void)mov_ss;
-    if (trap && !v->mov_ss_shadow && !v->event.valid) {
-        v->dr[6] |= 1u << 14;                /* BS */
-        v->event.valid = true;
-        v->event.vector = SOFT_DB;
-        v->event.type = SOFT_EV_FAULT;
-        v->event.has_error = false;
-    }
+    if (trap && !v->tf_settled && !v->mov_ss_shadow && !v->event.valid)
+        soft_step_trap(v);
 }
 
 static enum engine_exit loop(struct soft_vcpu *v)

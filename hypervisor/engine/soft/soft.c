@@ -36,6 +36,7 @@ static struct engine *create(const struct engine_env *env)
     e->vcpus = calloc(env->nr_vcpus, sizeof(struct soft_vcpu *));
     e->code_map = reserve(e->nr_gfns * sizeof(*e->code_map));
     e->trace = trace && *trace && *trace != '0';
+    e->amd = soft_vendor_amd();
     if (!e->vcpus || !e->code_map) {
         if (e->code_map)
             munmap((void *)e->code_map, e->nr_gfns * sizeof(*e->code_map));
@@ -376,6 +377,7 @@ const struct engine_ops engine_soft = {
     .create = create,
     .destroy = destroy,
     .host_cpuid = soft_host_cpuid,
+    .host_arch_caps = soft_host_arch_caps,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
     .get_state = get_state,

@@ -294,6 +294,7 @@ struct soft_vcpu {
     uint8_t cpl;
     bool halted, nmi_blocked, sti_shadow, mov_ss_shadow;
     bool want_window, nmi_pending;
+    bool tf_settled;               /* the instruction saw to its own single-step trap */
     bool split_held;               /* owns soft_engine.split_lock */
 
     /* Event being delivered. */
@@ -349,6 +350,7 @@ struct soft_engine {
     uint64_t nr_gfns;
     pthread_mutex_t split_lock;    /* locked accesses that cross a page */
     bool trace;
+    bool amd;                      /* the vendor in CPUID is AMD or Hygon, else Intel */
 };
 
 /* ---------------------------------------------------------------- faults */
