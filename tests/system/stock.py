@@ -250,7 +250,7 @@ def write_table():
         if row["stack"] not in stacks:
             stacks.append(row["stack"])
     lines = [COLUMNS, ["---"] * len(COLUMNS)] + [
-        [client, version, "; ".join(stacks), what, result]
+        [client, version, "; ".join(sorted(stacks, key=len, reverse=True)), what, result]
         for (client, version, what, result), stacks in sorted(rows.items(), key=lambda item: item[0][0])]
     with open(TABLE, "w") as f:
         f.write("# Debian's unmodified clients on Krypton\n\nWritten by the test run (`scripts/test gcc install system "

@@ -247,7 +247,7 @@ class Libvirt(StockTest):
         con = self.console_of("guest")
         self.shell(con)
         self.assertEqual(self.ask(con, "echo alive").strip(), "alive")
-        self.did("killed and started again: the domain is found, with its console")
+        self.did("libvirtd killed and started again: the domain is found, with its console")
         return con
 
     def test_destroy(self):
@@ -284,7 +284,7 @@ class Libvirt(StockTest):
         self.assertEqual(self.state("away"), "paused")
         self.virsh("destroy", "away")
         self.virsh("undefine", "away")
-        self.did("killed and started again: a domain that has ended in between is shut off")
+        self.did("libvirtd killed and started again: a domain that has ended in between is shut off")
 
     def test_bad_kernel(self):
         """What cannot be started is refused, and leaves nothing."""

@@ -422,3 +422,8 @@ class Stores(StockTest):
 class OurBuilder(Toolstack):
     """The same with our libxenctrl and libxenguest below Debian's libxl."""
     ours = ("libxenctrl", "libxenguest")
+
+
+class OurLibxl(Toolstack):
+    """Debian's xl alone, on our libxl and libxlutil."""
+    ours = ("libxenctrl", "libxenguest", "libxenlight", "libxlutil")
