@@ -309,7 +309,8 @@ static int load_removed(struct loader *l, struct body *b)
 
     if (!path || !path_valid(path) || path_is_special(path))
         return EINVAL;
-    return tree_remove(&l->s->tree, path, store_next_gen(l->s));
+    int err = tree_remove(&l->s->tree, path, store_next_gen(l->s));
+    return err == ENOENT ? 0 : err; /* a transaction removed it, and what it was in, too */
 }
 
 /* ---- Transactions ---- */

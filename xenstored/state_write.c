@@ -299,6 +299,31 @@ static void write_tx_node(struct store *s, struct sink *k, const struct tx *tx,
     put_node(s, at + sizeof(h), r->path, n);
 }
 
+static int by_path(const void *a, const void *b)
+{
+    const struct tx_record *x = *(const struct tx_record *const *)a;
+    const struct tx_record *y = *(const struct tx_record *const *)b;
+
+    return strcmp(x->path, y->path);
+}
+
+/* Parents first: what was removed and made again must not take with it what is in it by now. */
+static int write_tx_nodes(struct store *s, struct sink *k, const struct tx *tx)
+{
+    const struct tx_record **sorted = malloc((tx->count + 1) * sizeof(*sorted)), *r;
+    unsigned n = 0;
+
+    if (!sorted)
+        return ENOMEM;
+    TAILQ_FOREACH(r, &tx->records, link)
+        sorted[n++] = r;
+    qsort(sorted, n, sizeof(*sorted), by_path);
+    for (unsigned i = 0; i < n; i++)
+        write_tx_node(s, k, tx, sorted[i]);
+    free(sorted);
+    return 0;
+}
+
 static void write_tx(struct store *s, struct sink *k, const struct conn *c, const struct tx *tx,
                      bool contents)
 {
@@ -311,10 +336,8 @@ static void write_tx(struct store *s, struct sink *k, const struct conn *c, cons
     at = contents ? sink_record(k, STATE_KR_TX, sizeof(kr)) : NULL;
     if (at)
         memcpy(at, &kr, sizeof(kr));
-    const struct tx_record *r;
-    if (contents)
-        TAILQ_FOREACH(r, &tx->records, link)
-            write_tx_node(s, k, tx, r);
+    if (contents && write_tx_nodes(s, k, tx) && !k->failed)
+        k->failed = ENOMEM;
 }
 
 /* ---- The whole ---- */

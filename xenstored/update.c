@@ -299,7 +299,7 @@ int update_dump_open(struct update_dump *d, const char *dir)
     int err = update_dump_path(dir, path, sizeof(path));
     int fd = err ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-    *d = (struct update_dump){ NULL };
+    memset(d, 0, sizeof(*d));
     if (fd < 0)
         return err ? err : errno;
     if (fstat(fd, &st))

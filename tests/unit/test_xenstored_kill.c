@@ -21,7 +21,7 @@
 #include "tests/unit/xs_world.h"
 #include "xenstored/journal.h"
 
-#define REQUESTS 60000
+#define REQUESTS 20000
 #define KILLS 120
 
 static char dir[] = "/tmp/xs-kill-XXXXXX";
@@ -149,7 +149,8 @@ static void test_killed_at_any_time(void **state)
     struct world *w = *state;
     struct fake *f = &w->f;
     unsigned kills = 0, seed = 4711;
-    uint64_t next_kill = now_us() + 3000, moved = now_us();
+    uint64_t kill_at = 0, moved = now_us();
+    uint32_t target = 500;
 
     guest_up(w, 1);
     struct guest g = { f->dom[1].page, f->dom[1].page->req_prod, f->dom[1].page->rsp_cons, 3, 3, 0 };
@@ -167,14 +168,18 @@ static void test_killed_at_any_time(void **state)
             sched_yield();
         if (now_us() - moved > 60000000)
             fail_msg("no answer to request %u after %u kills", g.answered + 1, kills);
-        if (now_us() < next_kill)
+        /* Some requests after the last time, and then at some moment. */
+        if (!kill_at && g.answered >= target)
+            kill_at = now_us() + seed / 65536 % 400;
+        if (!kill_at || now_us() < kill_at)
             continue;
         kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         kills++;
         pid = start(f, false);
         seed = seed * 1103515245 + 12345;
-        next_kill = now_us() + 2000 + seed / 65536 % 8000;
+        target = g.answered + seed / 65536 % 700;
+        kill_at = 0;
     }
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);

@@ -4,6 +4,9 @@
  * simple to be wrong: an array of nodes. A transaction sees its own copy of the array. When it
  * commits, what it read must be what the array holds now, and its log is played on the array; it may
  * fail only if someone has written since it began. The store must equal the array throughout.
+ *
+ * One client is a guest. Now and then another daemon goes on with a live update, which nobody can see;
+ * or the daemon is killed: clients connect anew, without transactions, and the guest's end with EAGAIN.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,11 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "tests/unit/xs_fake.h"
+#include "xenstored/journal.h"
 
-#define CLIENTS 3
+#define CLIENTS 4
+#define GUEST 3     /* the index of the one that has a ring */
 #define STEPS 30000
 #define LOG_MAX 64
 #define DIRS 3
@@ -35,7 +41,9 @@ struct log_entry {
 enum { OP_WRITE, OP_RM, OP_READ, OP_LIST, OP_KINDS };
 
 struct client {
-    struct fake_client *c;
+    struct fake_client *c;  /* NULL: domain 1 */
+    bool loose;         /* others have written between its start and a live update: see update() */
+    bool doomed;        /* its transaction was under way when the daemon was killed */
     uint32_t tx;        /* 0: none */
     struct model view;  /* the transaction's */
     bool wrote[NODES];  /* in the transaction: later reads say nothing about others */
@@ -48,7 +56,7 @@ struct world {
     struct fake f;
     struct client client[CLIENTS];
     struct model now;
-    unsigned version, commits, conflicts;
+    unsigned version, commits, conflicts, updates, kills;
     struct fake_msg m;
     uint32_t seed;
 };
@@ -78,7 +86,7 @@ static int node_path(int node, char *buf, size_t len)
 
 static uint32_t talk(struct world *w, struct client *c, uint32_t type, const char *data, size_t len)
 {
-    return fake_talk(&w->f, c->c, 0, type, c->tx, data, len, &w->m);
+    return fake_talk(&w->f, c->c, c->c ? 0 : 1, type, c->tx, data, len, &w->m);
 }
 
 /* ---- The model's operations ---- */
@@ -126,13 +134,16 @@ static void store_write(struct world *w, struct client *c, int node, int value)
     assert_int_equal(talk(w, c, type, buf, (size_t)n), type);
 }
 
-static void store_rm(struct world *w, struct client *c, const struct model *m, int node)
+static bool store_rm(struct world *w, struct client *c, const struct model *m, int node)
 {
     char buf[64];
     int n = node_path(node, buf, sizeof(buf)) + 1;
     bool parent = is_dir(node) || m->value[dir_of(node)] >= 0;
 
-    assert_int_equal(talk(w, c, XS_RM, buf, (size_t)n), parent ? XS_RM : XS_ERROR);
+    uint32_t got = talk(w, c, XS_RM, buf, (size_t)n);
+    if (!c->loose)
+        assert_int_equal(got, parent ? XS_RM : XS_ERROR);
+    return got == XS_RM;
 }
 
 static int store_read(struct world *w, struct client *c, const struct log_entry *e)
@@ -178,6 +189,7 @@ static void begin(struct world *w, struct client *c)
     c->tx = (uint32_t)atoi(w->m.body);
     c->view = w->now;
     c->version = w->version;
+    c->loose = false;
     c->nlog = 0;
     memset(c->wrote, 0, sizeof(c->wrote));
 }
@@ -187,12 +199,16 @@ static void end(struct world *w, struct client *c)
     bool ok = talk(w, c, XS_TRANSACTION_END, "T", 2) == XS_TRANSACTION_END;
 
     c->tx = 0;
+    c->loose = false;
     if (!ok) {
         assert_string_equal(w->m.body, "EAGAIN");
-        assert_int_not_equal(c->version, w->version);
+        if (!c->doomed)
+            assert_int_not_equal(c->version, w->version);
+        c->doomed = false;
         w->conflicts++;
         return;
     }
+    assert_false(c->doomed);
     for (int i = 0; i < c->nlog; i++)
         if (c->log[i].op == OP_READ || c->log[i].op == OP_LIST)
             assert_int_equal(c->log[i].value, model_read(&w->now, &c->log[i]));
@@ -220,10 +236,12 @@ static void operate(struct world *w, struct client *c)
     if (e.op == OP_WRITE) {
         store_write(w, c, e.node, e.value);
     } else if (e.op == OP_RM) {
-        store_rm(w, c, m, e.node);
+        if (!store_rm(w, c, m, e.node) && c->loose)
+            return;
     } else {
         e.value = store_read(w, c, &e);
-        assert_int_equal(e.value, model_read(m, &e));
+        if (!c->loose)
+            assert_int_equal(e.value, model_read(m, &e));
         record &= !c->wrote[e.op == OP_LIST ? dir_of(e.node) : e.node];
     }
     play(m, &e);
@@ -237,6 +255,45 @@ static void operate(struct world *w, struct client *c)
         c->log[c->nlog++] = e;
 }
 
+static char dir[] = "/tmp/xs-model-XXXXXX";
+
+/*
+ * A transaction goes on with the store as it is now, below what it has written itself. If others have
+ * written too, what it sees may be neither, but then it is not committed unless all that it has read
+ * is as it is now.
+ */
+static void update(struct world *w)
+{
+    fake_update(&w->f);
+    for (int i = 0; i < CLIENTS; i++) {
+        struct client *c = &w->client[i];
+
+        c->loose |= c->tx && c->version != w->version;
+    }
+    assert_int_equal(journal_open(&w->f.s, dir, "fake"), 0);
+    w->updates++;
+}
+
+static void kill_daemon(struct world *w, struct client *reader)
+{
+    fake_restart(&w->f, dir);
+    w->kills++;
+    for (int i = 0; i < CLIENTS; i++) {
+        struct client *c = &w->client[i];
+
+        if (!c->c) {
+            c->doomed = c->tx;
+            continue;
+        }
+        fake_disconnect(&w->f, c->c);
+        c->c = fake_connect(&w->f);
+        c->loose = false;
+        c->tx = 0;
+    }
+    fake_disconnect(&w->f, reader->c);
+    reader->c = fake_connect(&w->f);
+}
+
 static void step(struct world *w)
 {
     struct client *c = &w->client[rnd(w) % CLIENTS];
@@ -244,7 +301,7 @@ static void step(struct world *w)
 
     if (!c->tx && r < 2)
         begin(w, c);
-    else if (c->tx && (r < 2 || c->nlog == LOG_MAX))
+    else if (c->tx && (r < 2 || c->nlog == LOG_MAX || c->doomed))
         end(w, c);
     else if (c->tx || r < 6)
         operate(w, c);
@@ -260,22 +317,36 @@ static void test_model(void **state)
     w.seed = 19790101;
     memset(&w.now, 0xff, sizeof(w.now));
     for (int i = 0; i < CLIENTS; i++)
-        w.client[i].c = fake_connect(&w.f);
+        w.client[i].c = i == GUEST ? NULL : fake_connect(&w.f);
     reader = fake_connect(&w.f);
+    fake_domain_up(&w.f, 1);
     fake_talk(&w.f, reader, 0, XS_MKDIR, 0, "/m", 3, &w.m);
+    fake_talk(&w.f, reader, 0, XS_SET_PERMS, 0, "/m\0n0\0b1", 9, &w.m);
+    fake_talk(&w.f, reader, 0, XS_INTRODUCE, 0, "1\0" "1\0" "7", 6, &w.m);
+    assert_int_equal(journal_open(&w.f.s, dir, "fake"), 0);
     struct client outside = { .c = reader };
     for (int i = 0; i < STEPS; i++) {
+        uint32_t r = rnd(&w) % 500;
+
         step(&w);
+        if (r == 0)
+            update(&w);
+        else if (r == 1)
+            kill_daemon(&w, &outside);
         if (i % 50 == 0)
             compare(&w, &outside, &w.now);
+        w.f.now_ms += 10;
     }
+    reader = outside.c;
     assert_int_equal(fake_talk(&w.f, reader, 0, XS_CONTROL, 0, "check", 6, &w.m), XS_CONTROL);
     assert_string_equal(w.m.body, "OK");
     /* Both ends must have been reached often for this to mean anything. */
     assert_true(w.commits > 100);
     assert_true(w.conflicts > 100);
+    assert_true(w.updates > 20 && w.kills > 20);
     for (int i = 0; i < CLIENTS; i++)
-        fake_disconnect(&w.f, w.client[i].c);
+        if (w.client[i].c)
+            fake_disconnect(&w.f, w.client[i].c);
     fake_disconnect(&w.f, reader);
     fake_free(&w.f);
 }
@@ -283,6 +354,13 @@ static void test_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_model) };
+    char name[64];
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (!mkdtemp(dir))
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    snprintf(name, sizeof(name), "%s/state", dir);
+    unlink(name);
+    rmdir(dir);
+    return failed;
 }

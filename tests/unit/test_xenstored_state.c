@@ -250,6 +250,22 @@ static void test_transactions(void **state)
     }
 }
 
+/* Written, removed with its directory, and written again: it is there. */
+static void test_tx_order(void **state)
+{
+    struct world *w = *state;
+
+    ok(w, XS_WRITE, 0, N("/o/d/n\0v"));
+    uint32_t t = begin(w);
+    ok(w, XS_WRITE, t, N("/o/d/n\0" "1"));
+    ok(w, XS_RM, t, S("/o/d"));
+    ok(w, XS_WRITE, t, N("/o/d/n\0" "2"));
+    go_on(w, false);
+    value_is(w, t, "/o/d/n", "2");
+    ok(w, XS_TRANSACTION_END, t, S("T"));
+    value_is(w, 0, "/o/d/n", "2");
+}
+
 /* After a kill a guest's transaction is still known, and ends with EAGAIN: it begins anew. */
 static void test_transaction_killed(void **state)
 {
@@ -587,7 +603,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
-        T(contents), T(expired), T(watches), T(buffers), T(transactions), T(transaction_killed),
+        T(contents), T(expired), T(watches), T(buffers), T(transactions), T(tx_order), T(transaction_killed),
         T(died_meanwhile), T(broken_ring), T(compaction), T(wrong_files), T(xen_stream),
         cmocka_unit_test(test_damaged), T(control),
     };
