@@ -39,14 +39,6 @@ int xc_domain_restore(xc_interface *xch, int io_fd, uint32_t dom, unsigned int s
     return not_supported(xch, "restoring", dom);
 }
 
-/* Of the elf_*() functions below. */
-void xc_elf_set_logfile(xc_interface *xch, struct elf_binary *elf, int verbose)
-{
-    errno = EOPNOTSUPP;
-    xc_error(xch, "the library's own ELF reader is not supported");
-    errno = EOPNOTSUPP;
-}
-
 /* ---- the inside ------------------------------------------------------------------------- */
 
 static long unsupported(const char *name, long result)
@@ -106,43 +98,9 @@ FAILS(xc_core_shdr_set)
 
 /* Images. */
 FAILS(lz4_decompress_unknownoutputsize)
-FAILS(elf_access_ok)
-FAILS(elf_access_unsigned)
-FAILS(elf_call_log_callback)
-NULLS(elf_check_broken)
-NULLS(elf_get_ptr)
-FAILS(elf_init)
-NULLS(elf_is_elfbinary)
 FAILS(elf_load_binary)
-NULLS(elf_lookup_addr)
-FAILS(elf_mark_broken)
-FAILS(elf_memcpy_safe)
-FAILS(elf_memset_safe)
-NULLS(elf_note_desc)
-NULLS(elf_note_name)
-NULLS(elf_note_next)
-NULLS(elf_note_numeric)
-NULLS(elf_note_numeric_array)
 FAILS(elf_parse_binary)
 FAILS(elf_parse_bsdsyms)
-NULLS(elf_phdr_by_index)
-NULLS(elf_phdr_count)
-NULLS(elf_phdr_is_loadable)
-NULLS(elf_round_up)
-NULLS(elf_section_end)
-NULLS(elf_section_name)
-NULLS(elf_section_start)
-NULLS(elf_segment_end)
-NULLS(elf_segment_start)
-FAILS(elf_set_log)
-FAILS(elf_set_xdest)
-NULLS(elf_shdr_by_index)
-NULLS(elf_shdr_by_name)
-NULLS(elf_shdr_count)
-NULLS(elf_strfmt)
-NULLS(elf_strval)
-NULLS(elf_sym_by_index)
-NULLS(elf_sym_by_name)
 FAILS(elf_xen_parse)
 FAILS(elf_xen_parse_features)
 FAILS(elf_xen_parse_guest_info)
