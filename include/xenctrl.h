@@ -321,6 +321,29 @@ int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid, unsigned int max_
 int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain, unsigned int max_domains,
                           xc_domaininfo_t *info);
 
+/* ---- memory dumps (implemented by libxenguest) ------------------------------------------- */
+
+/* The magics of a dump's header note; the structure is of dumps before they were ELF. */
+#define XC_CORE_MAGIC     0xF00FEBED
+#define XC_CORE_MAGIC_HVM 0xF00FEBEE
+
+typedef struct xc_core_header {
+    unsigned int xch_magic;
+    unsigned int xch_nr_vcpus;
+    unsigned int xch_nr_pages;
+    unsigned int xch_ctxt_offset;
+    unsigned int xch_index_offset;
+    unsigned int xch_pages_offset;
+} xc_core_header_t;
+
+/* Takes the dump's next bytes; not 0 ends it. */
+typedef int (dumpcore_rtn_t)(xc_interface *xch, void *arg, char *buffer, unsigned int length);
+
+/* Of HVM and PVH guests, best paused; EOPNOTSUPP for PV. A file is made for its owner alone. */
+int xc_domain_dumpcore(xc_interface *xch, uint32_t domid, const char *corename);
+int xc_domain_dumpcore_via_callback(xc_interface *xch, uint32_t domid, void *arg,
+                                    dumpcore_rtn_t dump_rtn);
+
 /* ---- vCPUs ------------------------------------------------------------------------------ */
 
 typedef struct xen_domctl_getvcpuinfo xc_vcpuinfo_t;
@@ -1126,7 +1149,7 @@ int xc_flask_getbool_byid(xc_interface *xch, int id, char *name, uint32_t size, 
 int xc_flask_getbool_byname(xc_interface *xch, char *name, int *curr, int *pend);
 int xc_flask_setbool(xc_interface *xch, char *name, int value, int commit);
 
-/* The cache of decisions; statistics as text, the second returns its length. */
+/* The cache of decisions; statistics as text, cut off at size. */
 int xc_flask_getavc_threshold(xc_interface *xch);
 int xc_flask_setavc_threshold(xc_interface *xch, int threshold);
 int xc_flask_avc_hashstats(xc_interface *xch, char *buf, int size);

@@ -239,6 +239,9 @@ struct xc_dom_arch {
 #define XC_DOM_PAGE_SHIFT(dom) ((dom)->arch_hooks->page_shift)
 #define XC_DOM_PAGE_SIZE(dom)  (1LL << (dom)->arch_hooks->page_shift)
 
+/* Replaces what the library does for guests of hooks->guest_type. hooks stays in use. */
+void xc_dom_register_arch_hooks(struct xc_dom_arch *hooks);
+
 /* ---- building --------------------------------------------------------------------------- */
 
 /* features: "name|!name" of PV features, or NULL. NULL without memory. */
@@ -247,6 +250,9 @@ struct xc_dom_image *xc_dom_allocate(xc_interface *xch, const char *cmdline,
 
 /* Frees the image, its memory and its mappings. */
 void xc_dom_release(struct xc_dom_image *dom);
+
+/* Where memory starts: 0 on x86. */
+int xc_dom_rambase_init(struct xc_dom_image *dom, uint64_t rambase);
 
 /* Sets the size of memory; sizes of a build in which target_pages is set are in that. */
 int xc_dom_mem_init(struct xc_dom_image *dom, unsigned int mem_mb);
@@ -277,6 +283,9 @@ int xc_dom_module_file(struct xc_dom_image *dom, const char *filename, const cha
 int xc_dom_module_mem(struct xc_dom_image *dom, const void *mem, size_t memsize,
                       const char *cmdline);
 
+int xc_dom_devicetree_file(struct xc_dom_image *dom, const char *filename);
+int xc_dom_devicetree_mem(struct xc_dom_image *dom, const void *mem, size_t memsize);
+
 int xc_dom_parse_image(struct xc_dom_image *dom);
 int xc_dom_set_arch_hooks(struct xc_dom_image *dom);
 int xc_dom_build_image(struct xc_dom_image *dom);
@@ -294,6 +303,16 @@ int xc_dom_gnttab_seed(xc_interface *xch, uint32_t guest_domid, bool is_hvm,
 /* True for everything but PV. */
 bool xc_dom_translated(const struct xc_dom_image *dom);
 
+/*
+ * A PV Linux guest in one call, for callers from before xc_dom_allocate(). The results are the
+ * frames of the store's and the console's page.
+ */
+int xc_linux_build(xc_interface *xch, uint32_t domid, unsigned int mem_mb,
+                   const char *image_name, const char *ramdisk_name, const char *cmdline,
+                   const char *features, unsigned long flags, unsigned int store_evtchn,
+                   unsigned long *store_mfn, unsigned int console_evtchn,
+                   unsigned long *console_mfn);
+
 /* ---- logging ---------------------------------------------------------------------------- */
 
 /* Opens the default log file, domain-builder-ng.log, if no builder logger was given. */
@@ -305,6 +324,10 @@ void xc_dom_panic_func(xc_interface *xch, const char *file, int line, xc_error_c
 
 #define xc_dom_panic(xch, err, fmt, args...) \
     xc_dom_panic_func(xch, __FILE__, __LINE__, err, fmt, ##args)
+
+#define xc_dom_trace(mark) xc_dom_printf("%s:%d: trace %s\n", __FILE__, __LINE__, mark)
+
+void xc_elf_set_logfile(xc_interface *xch, struct elf_binary *elf, int verbose);
 
 void xc_dom_log_memory_footprint(struct xc_dom_image *dom);
 
@@ -389,8 +412,95 @@ int xc_suspend_evtchn_release(xc_interface *xch, struct xenevtchn_handle *xce, u
 /* Waits for the channel, and unmasks it. */
 int xc_await_suspend(xc_interface *xch, struct xenevtchn_handle *xce, int suspend_evtchn);
 
-/* Not supported yet: ENOSYS. */
-int xc_domain_dumpcore(xc_interface *xch, uint32_t domid, const char *corename);
+/* ---- save and restore ------------------------------------------------------------------- */
+
+/* Where live migration stands, for the policy that decides how to go on. -1: not known yet. */
+struct precopy_stats {
+    unsigned int iteration;
+    unsigned long total_written;
+    long dirty_count;
+};
+
+typedef int (*precopy_policy_t)(struct precopy_stats, void *);
+
+/* What a policy answers. */
+#define XGS_POLICY_ABORT            (-1)
+#define XGS_POLICY_CONTINUE_PRECOPY 0
+#define XGS_POLICY_STOP_AND_COPY    1
+
+typedef enum {
+    XC_STREAM_PLAIN,
+    XC_STREAM_REMUS,
+    XC_STREAM_COLO,
+} xc_stream_type_t;
+
+/* What the caller does on the way: 1 for success, 0 to fail; data is theirs. */
+struct save_callbacks {
+    int (*suspend)(void *data);
+    precopy_policy_t precopy_policy;
+    int (*postcopy)(void *data);
+    int (*checkpoint)(void *data);
+    int (*wait_checkpoint)(void *data);
+    int (*switch_qemu_logdirty)(uint32_t domid, unsigned enable, void *data);
+    void *data;
+};
+
+/* The stream is written to io_fd, from recv_fd come a COLO peer's answers. */
+int xc_domain_save(xc_interface *xch, int io_fd, uint32_t dom, uint32_t flags,
+                   struct save_callbacks *callbacks, xc_stream_type_t stream_type, int recv_fd);
+
+/* What checkpoint() answers, and what static_data_done() is told. */
+#define XGR_CHECKPOINT_ERROR    0
+#define XGR_CHECKPOINT_SUCCESS  1
+#define XGR_CHECKPOINT_FAILOVER 2
+#define XGR_SDD_MISSING_CPUID   (1 << 0)
+#define XGR_SDD_MISSING_MSR     (1 << 1)
+
+struct restore_callbacks {
+    int (*static_data_done)(unsigned int missing, void *data);
+    int (*suspend)(void *data);
+    int (*postcopy)(void *data);
+    int (*checkpoint)(void *data);
+    int (*wait_checkpoint)(void *data);
+    void (*restore_results)(xen_pfn_t store_gfn, xen_pfn_t console_gfn, void *data);
+    void *data;
+};
+
+int xc_domain_restore(xc_interface *xch, int io_fd, uint32_t dom, unsigned int store_evtchn,
+                      unsigned long *store_mfn, uint32_t store_domid,
+                      unsigned int console_evtchn, unsigned long *console_mfn,
+                      uint32_t console_domid, xc_stream_type_t stream_type,
+                      struct restore_callbacks *callbacks, int send_back_fd);
+
+/* ---- machine memory --------------------------------------------------------------------- */
+
+/* Pages from start to end, both included; status: PG_OFFLINE_* and PG_ONLINE_* of each. */
+int xc_mark_page_online(xc_interface *xch, unsigned long start, unsigned long end,
+                        uint32_t *status);
+int xc_mark_page_offline(xc_interface *xch, unsigned long start, unsigned long end,
+                         uint32_t *status);
+int xc_query_page_offline_status(xc_interface *xch, unsigned long start, unsigned long end,
+                                 uint32_t *status);
+
+/* Gives a suspended PV guest another page for mfn. Not supported: EOPNOTSUPP. */
+int xc_exchange_page(xc_interface *xch, uint32_t domid, xen_pfn_t mfn);
+
+/* A PV guest's P2M, mapped, in the guest's width, and the type of each of its p2m_size frames. */
+struct xc_domain_meminfo {
+    unsigned int pt_levels;
+    unsigned int guest_width;
+    xen_pfn_t *pfn_type;
+    xen_pfn_t *p2m_table;
+    unsigned long p2m_size;
+    unsigned int p2m_frames;
+};
+
+/* *minfo: zeroed, or as it was left by the unmapping. EINVAL for guests that are not PV. */
+int xc_map_domain_meminfo(xc_interface *xch, uint32_t domid, struct xc_domain_meminfo *minfo);
+int xc_unmap_domain_meminfo(xc_interface *xch, struct xc_domain_meminfo *minfo);
+
+/* The machine-to-physical table, for munmap(), and (if not NULL) its own first frame. */
+xen_pfn_t *xc_map_m2p(xc_interface *xch, unsigned long max_mfn, int prot, unsigned long *mfn0);
 
 /* "x86_32-abi" or "x86_64-abi". */
 const char *xc_domain_get_native_protocol(xc_interface *xch, uint32_t domid);
@@ -425,6 +535,22 @@ bool xc_cpu_policy_is_compatible(xc_interface *xch, xc_cpu_policy_t *host,
                                  xc_cpu_policy_t *guest);
 
 int xc_get_cpu_levelling_caps(xc_interface *xch, uint32_t *caps);
+
+/*
+ * Words of features (xc_get_cpu_featureset_size() of them, static): that Xen knows, that need more
+ * than a bit, and that kinds of guests may have at most and by default. NULL for other numbers.
+ */
+enum xc_static_cpu_featuremask {
+    XC_FEATUREMASK_KNOWN,
+    XC_FEATUREMASK_SPECIAL,
+    XC_FEATUREMASK_PV_MAX,
+    XC_FEATUREMASK_PV_DEF,
+    XC_FEATUREMASK_HVM_SHADOW_MAX,
+    XC_FEATUREMASK_HVM_SHADOW_DEF,
+    XC_FEATUREMASK_HVM_HAP_MAX,
+    XC_FEATUREMASK_HVM_HAP_DEF,
+};
+const uint32_t *xc_get_static_cpu_featuremask(enum xc_static_cpu_featuremask);
 
 /* index: XEN_SYSCTL_cpu_featureset_*. *nr_features: words, in and out. */
 int xc_get_cpu_featureset(xc_interface *xch, uint32_t index, uint32_t *nr_features,

@@ -95,14 +95,97 @@ int xc_livepatch_list_get_sizes(xc_interface *xch, unsigned int *nr, uint32_t *n
     return 0;
 }
 
-static uint32_t sum(const uint32_t *v, unsigned int n)
-{
-    uint32_t total = 0;
+/* A reading of the list in several calls, into buffers of the hypercalls' kind. */
+struct reading {
+    xc_hypercall_buffer_t *info, *name, *len, *metadata, *metadata_len;
+    unsigned int start, max;
+    uint32_t name_room, metadata_room;
 
-    while (n--) {
-        total += v[n];
+    unsigned int batch;                 /* to ask for at a time */
+    unsigned int done, left;
+    uint32_t names, metadatas;          /* bytes of those done */
+    uint32_t version;                   /* that they are of */
+    unsigned int restarts;
+};
+
+/* The next part. Returns how many came; 0: no more; -1. */
+static int ask(xc_interface *xch, struct reading *r, struct xen_sysctl_livepatch_list *answer)
+{
+    DECLARE_HYPERCALL_BUFFER_SHADOW(xen_livepatch_status_t, info, r->info);
+    DECLARE_HYPERCALL_BUFFER_SHADOW(char, name, r->name);
+    DECLARE_HYPERCALL_BUFFER_SHADOW(uint32_t, len, r->len);
+    DECLARE_HYPERCALL_BUFFER_SHADOW(char, metadata, r->metadata);
+    DECLARE_HYPERCALL_BUFFER_SHADOW(uint32_t, metadata_len, r->metadata_len);
+    struct xen_sysctl s = { 0 };
+    struct xen_sysctl_livepatch_list *l = &s.u.livepatch.u.list;
+    int rc;
+
+    l->idx = r->start + r->done;
+    l->nr = r->batch < r->max - r->done ? r->batch : r->max - r->done;
+    set_xen_guest_handle_offset(l->status, info, r->done);
+    set_xen_guest_handle_offset(l->name, name, r->names);
+    set_xen_guest_handle_offset(l->len, len, r->done);
+    set_xen_guest_handle_offset(l->metadata, metadata, r->metadatas);
+    set_xen_guest_handle_offset(l->metadata_len, metadata_len, r->done);
+    rc = livepatch_op(xch, &s, XEN_SYSCTL_LIVEPATCH_LIST);
+    *answer = *l;
+    if (rc > 0 && (unsigned int)rc > r->max - r->done) {
+        errno = EPROTO;
+        return -1;
     }
-    return total;
+    return rc;
+}
+
+/* Books what came; what the host says of lengths is not believed. */
+static int take(struct reading *r, unsigned int n)
+{
+    const uint32_t *len = r->len->hbuf, *metadata_len = r->metadata_len->hbuf;
+
+    for (unsigned int i = r->done; i < r->done + n; i++) {
+        if (len[i] > r->name_room - r->names ||
+            metadata_len[i] > r->metadata_room - r->metadatas) {
+            errno = EPROTO;
+            return -1;
+        }
+        r->names += len[i];
+        r->metadatas += metadata_len[i];
+    }
+    r->done += n;
+    return 0;
+}
+
+static int read_list(xc_interface *xch, struct reading *r)
+{
+    for (;;) {
+        struct xen_sysctl_livepatch_list answer;
+        int n = ask(xch, r, &answer);
+
+        if (n < 0 && errno == E2BIG && r->batch > 1) {
+            r->batch /= 2;
+            continue;
+        }
+        if (n < 0) {
+            return -1;
+        }
+        if (r->done && answer.version != r->version) {
+            /* What was read so far may be of patches that are gone. */
+            if (r->restarts++ == LIST_RETRIES) {
+                errno = EBUSY;
+                return -1;
+            }
+            r->done = r->left = 0;
+            r->names = r->metadatas = 0;
+            continue;
+        }
+        r->version = answer.version;
+        r->left = answer.nr;
+        if (take(r, (unsigned int)n)) {
+            return -1;
+        }
+        if (!n || r->done == r->max || !r->left) {
+            return 0;
+        }
+    }
 }
 
 int xc_livepatch_list(xc_interface *xch, const unsigned int max, const unsigned int start,
@@ -115,79 +198,30 @@ int xc_livepatch_list(xc_interface *xch, const unsigned int max, const unsigned 
     DECLARE_HYPERCALL_BOUNCE_OUT(len, max * sizeof(*len));
     DECLARE_HYPERCALL_BOUNCE_OUT(metadata, metadata_total_size);
     DECLARE_HYPERCALL_BOUNCE_OUT(metadata_len, max * sizeof(*metadata_len));
-    unsigned int batch = max, retries = 0, version = 0;
-    uint32_t names = 0, metadatas = 0;
+    struct reading r = {
+        HYPERCALL_BUFFER(info), HYPERCALL_BUFFER(name), HYPERCALL_BUFFER(len),
+        HYPERCALL_BUFFER(metadata), HYPERCALL_BUFFER(metadata_len), .start = start, .max = max,
+        .name_room = name_total_size, .metadata_room = metadata_total_size, .batch = max,
+    };
     int rc = -1;
 
     if (!max || !info || !name || !len || !metadata || !metadata_len || !done || !left) {
         errno = EINVAL;
         return -1;
     }
-    *done = 0;
-    *left = 0;
-    if (xc_hypercall_bounce_pre(xch, info) || xc_hypercall_bounce_pre(xch, name) ||
-        xc_hypercall_bounce_pre(xch, len) || xc_hypercall_bounce_pre(xch, metadata) ||
-        xc_hypercall_bounce_pre(xch, metadata_len)) {
-        goto out;
+    if (!xc_hypercall_bounce_pre(xch, info) && !xc_hypercall_bounce_pre(xch, name) &&
+        !xc_hypercall_bounce_pre(xch, len) && !xc_hypercall_bounce_pre(xch, metadata) &&
+        !xc_hypercall_bounce_pre(xch, metadata_len)) {
+        rc = read_list(xch, &r);
     }
-    do {
-        struct xen_sysctl s = { 0 };
-        struct xen_sysctl_livepatch_list *l = &s.u.livepatch.u.list;
-
-        if (batch > max - *done) {
-            batch = max - *done;
-        }
-        l->idx = start + *done;
-        l->nr = batch;
-        set_xen_guest_handle_offset(l->status, info, *done);
-        set_xen_guest_handle_offset(l->name, name, names);
-        set_xen_guest_handle_offset(l->len, len, *done);
-        set_xen_guest_handle_offset(l->metadata, metadata, metadatas);
-        set_xen_guest_handle_offset(l->metadata_len, metadata_len, *done);
-        rc = livepatch_op(xch, &s, XEN_SYSCTL_LIVEPATCH_LIST);
-        if (rc < 0 && errno == E2BIG && batch > 1) {
-            batch /= 2;
-            rc = 1;
-            continue;
-        }
-        if (rc < 0) {
-            break;
-        }
-        if (*done && l->version != version) {
-            /* What was read so far may be of patches that are gone. */
-            if (retries++ == LIST_RETRIES) {
-                errno = EBUSY;
-                rc = -1;
-                break;
-            }
-            *done = 0;
-            names = metadatas = 0;
-            rc = 1;
-            continue;
-        }
-        if ((unsigned int)rc > batch) {
-            errno = EPROTO;
-            rc = -1;
-            break;
-        }
-        version = l->version;
-        *left = l->nr;
-        names += sum((uint32_t *)HYPERCALL_BUFFER(len)->hbuf + *done, (unsigned int)rc);
-        metadatas += sum((uint32_t *)HYPERCALL_BUFFER(metadata_len)->hbuf + *done,
-                         (unsigned int)rc);
-        *done += (unsigned int)rc;
-        if (names > name_total_size || metadatas > metadata_total_size) {
-            errno = EPROTO;
-            rc = -1;
-        }
-    } while (rc > 0 && *done < max && *left);
- out:
+    *done = r.done;
+    *left = r.left;
     xc_hypercall_bounce_post(xch, info);
     xc_hypercall_bounce_post(xch, name);
     xc_hypercall_bounce_post(xch, len);
     xc_hypercall_bounce_post(xch, metadata);
     xc_hypercall_bounce_post(xch, metadata_len);
-    return rc < 0 ? -1 : 0;
+    return rc;
 }
 
 /* ---- actions ---------------------------------------------------------------------------- */

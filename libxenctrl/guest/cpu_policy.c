@@ -9,26 +9,29 @@
 
 #define MSR_ARCH_CAPABILITIES 0x10a
 
+#define LEAF(leaf, subleaf, reg) { leaf, subleaf, reg, 0 }
+#define MSR(msr, half)           { 0, 0, half, msr }
+
 const struct policy_word policy_words[POLICY_FEATURE_WORDS] = {
-    [0]  = { 1, XEN_CPUID_NO_SUBLEAF, REG_D },
-    [1]  = { 1, XEN_CPUID_NO_SUBLEAF, REG_C },
-    [2]  = { 0x80000001, XEN_CPUID_NO_SUBLEAF, REG_D },
-    [3]  = { 0x80000001, XEN_CPUID_NO_SUBLEAF, REG_C },
-    [4]  = { 0xd, 1, REG_A },
-    [5]  = { 7, 0, REG_B },
-    [6]  = { 7, 0, REG_C },
-    [7]  = { 0x80000007, XEN_CPUID_NO_SUBLEAF, REG_D },
-    [8]  = { 0x80000008, XEN_CPUID_NO_SUBLEAF, REG_B },
-    [9]  = { 7, 0, REG_D },
-    [10] = { 7, 1, REG_A },
-    [11] = { 0x80000021, XEN_CPUID_NO_SUBLEAF, REG_A },
-    [12] = { 7, 1, REG_B },
-    [13] = { 7, 2, REG_D },
-    [14] = { 7, 1, REG_C },
-    [15] = { 7, 1, REG_D },
-    [16] = { .reg = REG_A, .msr = MSR_ARCH_CAPABILITIES },
-    [17] = { .reg = REG_D, .msr = MSR_ARCH_CAPABILITIES },
-    [18] = { 0x80000021, XEN_CPUID_NO_SUBLEAF, REG_C },
+    [0]  = LEAF(1, XEN_CPUID_NO_SUBLEAF, REG_D),
+    [1]  = LEAF(1, XEN_CPUID_NO_SUBLEAF, REG_C),
+    [2]  = LEAF(0x80000001, XEN_CPUID_NO_SUBLEAF, REG_D),
+    [3]  = LEAF(0x80000001, XEN_CPUID_NO_SUBLEAF, REG_C),
+    [4]  = LEAF(0xd, 1, REG_A),
+    [5]  = LEAF(7, 0, REG_B),
+    [6]  = LEAF(7, 0, REG_C),
+    [7]  = LEAF(0x80000007, XEN_CPUID_NO_SUBLEAF, REG_D),
+    [8]  = LEAF(0x80000008, XEN_CPUID_NO_SUBLEAF, REG_B),
+    [9]  = LEAF(7, 0, REG_D),
+    [10] = LEAF(7, 1, REG_A),
+    [11] = LEAF(0x80000021, XEN_CPUID_NO_SUBLEAF, REG_A),
+    [12] = LEAF(7, 1, REG_B),
+    [13] = LEAF(7, 2, REG_D),
+    [14] = LEAF(7, 1, REG_C),
+    [15] = LEAF(7, 1, REG_D),
+    [16] = MSR(MSR_ARCH_CAPABILITIES, REG_A),
+    [17] = MSR(MSR_ARCH_CAPABILITIES, REG_D),
+    [18] = LEAF(0x80000021, XEN_CPUID_NO_SUBLEAF, REG_C),
 };
 
 /* ---- lists ------------------------------------------------------------------------------ */

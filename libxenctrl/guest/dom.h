@@ -16,6 +16,20 @@ struct elf_dom_parms {
     size_t size;
 };
 
+/* A kind of image: probe says whether it is one (0), parser and loader as the builder's steps. */
+struct xc_dom_loader {
+    char *name;
+    int (*probe)(struct xc_dom_image *dom);
+    int (*parser)(struct xc_dom_image *dom);
+    int (*loader)(struct xc_dom_image *dom);
+    struct xc_dom_loader *next;
+};
+
+/* dom_registry.c: what programs registered; NULL for the library's own. */
+void xc_dom_register_loader(struct xc_dom_loader *loader);
+struct xc_dom_loader *dom_find_loader(struct xc_dom_image *dom);
+struct xc_dom_arch *dom_find_arch(const char *guest_type);
+
 /* dom_core.c: reports a failure; -1 for the caller to return. err is an enum xc_error_code. */
 int dom_fail(struct xc_dom_image *dom, int err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -59,6 +59,14 @@ int xc_dom_parse_image(struct xc_dom_image *dom)
         errno = ENOSYS;
         return dom_fail(dom, XC_INVALID_PARAM, "PV guests cannot be built yet");
     }
+    dom->kernel_loader = dom_find_loader(dom);
+    if (dom->kernel_loader) {
+        xc_dom_printf(dom->xch, "%s: loader %s", __func__, dom->kernel_loader->name);
+        if (dom->kernel_loader->parser(dom)) {
+            return -1;
+        }
+        return xc_dom_set_arch_hooks(dom) ? -1 : xc_dom_compat_check(dom);
+    }
     parms = xc_dom_malloc(dom, sizeof(*parms));
     if (!parms) {
         return -1;
@@ -80,6 +88,10 @@ int xc_dom_parse_image(struct xc_dom_image *dom)
 
 int xc_dom_set_arch_hooks(struct xc_dom_image *dom)
 {
+    dom->arch_hooks = dom->guest_type ? dom_find_arch(dom->guest_type) : NULL;
+    if (dom->arch_hooks) {
+        return 0;
+    }
     if (!dom->guest_type || strcmp(dom->guest_type, dom_hvm_arch.guest_type)) {
         errno = EINVAL;
         return dom_fail(dom, XC_INVALID_KERNEL, "there is no builder for guests of type %s",
@@ -91,9 +103,14 @@ int xc_dom_set_arch_hooks(struct xc_dom_image *dom)
 
 int xc_dom_compat_check(struct xc_dom_image *dom)
 {
-    size_t len = strlen(dom->guest_type);
     const char *caps = dom->xen_caps;
+    size_t len;
 
+    if (!dom->guest_type) {
+        errno = EINVAL;
+        return dom_fail(dom, XC_INTERNAL_ERROR, "the kernel has not been parsed");
+    }
+    len = strlen(dom->guest_type);
     while (*caps) {
         size_t n = strcspn(caps, " ");
 
@@ -111,9 +128,16 @@ int xc_dom_compat_check(struct xc_dom_image *dom)
 static int load_kernel(struct xc_dom_image *dom)
 {
     const struct elf_dom_parms *p = dom->parms;
-    uint64_t start = p->image.start & XC_PAGE_MASK;
+    uint64_t start;
     uint8_t *to;
 
+    if (dom->kernel_loader) {
+        start = dom->kernel_seg.vstart & XC_PAGE_MASK;
+        return xc_dom_alloc_segment(dom, &dom->kernel_seg, "the kernel", start,
+                                    dom->kernel_seg.vend - start) ||
+               dom->kernel_loader->loader(dom) ? -1 : 0;
+    }
+    start = p->image.start & XC_PAGE_MASK;
     if (xc_dom_alloc_segment(dom, &dom->kernel_seg, "the kernel", start, p->image.end - start)) {
         return -1;
     }
@@ -129,7 +153,7 @@ static int load_kernel(struct xc_dom_image *dom)
 /* Everything from here on depends on what kind of kernel it is. */
 static int needs_parsing(struct xc_dom_image *dom)
 {
-    if (dom->parms && dom->arch_hooks) {
+    if ((dom->parms || dom->kernel_loader) && dom->arch_hooks) {
         return 0;
     }
     errno = EINVAL;

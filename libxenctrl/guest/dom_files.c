@@ -220,6 +220,22 @@ int xc_dom_module_mem(struct xc_dom_image *dom, const void *mem, size_t memsize,
     return add_module(dom, (void *)(uintptr_t)mem, memsize, cmdline);
 }
 
+int xc_dom_devicetree_file(struct xc_dom_image *dom, const char *filename)
+{
+    xc_dom_printf(dom->xch, "%s: filename=\"%s\"", __func__, filename);
+    dom->devicetree_blob = read_file(dom, "the device tree", filename, &dom->devicetree_size,
+                                     dom->max_devicetree_size);
+    return dom->devicetree_blob ? 0 : -1;
+}
+
+int xc_dom_devicetree_mem(struct xc_dom_image *dom, const void *mem, size_t memsize)
+{
+    xc_dom_printf(dom->xch, "%s: called", __func__);
+    dom->devicetree_blob = (void *)(uintptr_t)mem;
+    dom->devicetree_size = memsize;
+    return 0;
+}
+
 /* ---- modules into the guest ------------------------------------------------------------- */
 
 /*

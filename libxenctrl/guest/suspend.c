@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The suspend event channel, by which a guest is asked to suspend and says that it has; and what
- * is not there yet.
- */
+/* The suspend event channel, by which a guest is asked to suspend and says that it has. */
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -126,11 +123,4 @@ int xc_await_suspend(xc_interface *xch, struct xenevtchn_handle *xce, int suspen
         return -1;
     }
     return 0;
-}
-
-int xc_domain_dumpcore(xc_interface *xch, uint32_t domid, const char *corename)
-{
-    errno = ENOSYS;
-    xc_error(xch, "domain %u: core dumps are not supported yet", domid);
-    return -1;
 }

@@ -365,6 +365,7 @@ static void child(const struct call *c)
         exit(1);
     }
     alarm(10);
+    dup2(STDOUT_FILENO, STDERR_FILENO);
     host.events = 0;
     c->run();
     fflush(stdout);

@@ -46,6 +46,16 @@ void fake_read(uint64_t gpa, void *to, size_t len)
     }
 }
 
+void fake_write(uint64_t gpa, const void *from, size_t len)
+{
+    for (uint64_t gfn = gpa >> XC_PAGE_SHIFT; gfn <= (gpa + len - 1) >> XC_PAGE_SHIFT; gfn++) {
+        fake.populated[gfn] = 1;
+    }
+    if (pwrite(fake.mem, from, len, (off_t)gpa) != (ssize_t)len) {
+        abort();
+    }
+}
+
 static int fail(int err)
 {
     errno = err;
@@ -308,6 +318,11 @@ int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg1)
     if (++fake.calls == fake.fail_at) {
         return fail(fake.fail_errno);
     }
+    if (fake.on_op && op != __HYPERVISOR_domctl && op != __HYPERVISOR_sysctl) {
+        int rc = fake.on_op(op, 0, arg);
+
+        return rc == FAKE_PASS ? fail(ENOSYS) : rc;
+    }
     switch (op) {
     case __HYPERVISOR_domctl:
         return do_fake_domctl(arg);
@@ -320,6 +335,13 @@ int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg1)
 
 /* Grant table operations: nothing that a build does. */
 int xencall3(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3)
+{
+    return fail(ENOSYS);
+}
+
+/* Of PV guests' page tables: there are none. */
+int xencall4(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3,
+             uint64_t arg4)
 {
     return fail(ENOSYS);
 }
@@ -337,6 +359,25 @@ int xenforeignmemory_close(xenforeignmemory_handle *fmem)
     return 0;
 }
 
+/* Copies of what there is; err[] says of each frame whether that is anything. */
+static void *map_some(size_t pages, const xen_pfn_t arr[], int err[])
+{
+    char *p = mmap(NULL, pages << XC_PAGE_SHIFT, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED) {
+        return NULL;
+    }
+    for (size_t i = 0; i < pages; i++) {
+        err[i] = arr[i] < FAKE_GFNS && fake.populated[arr[i]] ? 0 : -EINVAL;
+        if (!err[i]) {
+            fake_read(arr[i] << XC_PAGE_SHIFT, p + (i << XC_PAGE_SHIFT), XC_PAGE_SIZE);
+        }
+    }
+    fake.maps++;
+    return p;
+}
+
 /* Frames in ascending order without gaps, as the builder maps them. */
 void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot, size_t pages,
                            const xen_pfn_t arr[], int err[])
@@ -346,6 +387,9 @@ void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot
     if (++fake.calls == fake.fail_at) {
         errno = fake.fail_errno;
         return NULL;
+    }
+    if (fake.holes && err) {
+        return map_some(pages, arr, err);
     }
     for (size_t i = 0; i < pages; i++) {
         if (arr[i] != arr[0] + i || arr[i] >= FAKE_GFNS || !fake.populated[arr[i]]) {

@@ -27,6 +27,7 @@ struct fake_host {
     int fail_errno;
     unsigned long max_pages;           /* that the domain may have */
     bool no_large_pages;
+    bool holes;                        /* mappings may have them, as Xen's */
     const char *caps;
     /* asked before the host itself; a hook returns FAKE_PASS for what it does not know */
     int (*on_domctl)(struct xen_domctl *d);
@@ -57,7 +58,8 @@ extern struct fake_host fake;
 void fake_start(void);
 void fake_stop(void);
 
-/* Reads guest memory. */
+/* Reads guest memory; and writes it, populating what is not there. */
 void fake_read(uint64_t gpa, void *to, size_t len);
+void fake_write(uint64_t gpa, const void *from, size_t len);
 
 #endif
