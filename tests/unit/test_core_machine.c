@@ -119,7 +119,7 @@ static void test_control(void **state)
     th_turn(h);
     for (unsigned i = 0; i < KR_ARRAY_SIZE(not_self); i++) {
         assert_int_equal(guest_simple(h, d, not_self[i], d), -EINVAL);
-        assert_int_equal(guest_simple(h, d, not_self[i], DOMID_SELF), -EINVAL);
+        assert_int_equal(guest_simple(h, d, not_self[i], DOMID_SELF), -ESRCH);
     }
     tg_write(h, d, BUFFER, &rs, sizeof(rs));
     assert_int_equal(
