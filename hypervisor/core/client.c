@@ -294,12 +294,13 @@ static int do_map_foreign(struct client *c, const struct kw_map_foreign *m, size
     }
     for (uint32_t i = 0; i < m->nr && !rc; i++) {
         struct p2m_entry e = p2m_lookup(d, m->gfn[i]);
-        int ram = m->prot & PROT_WRITE ? d->ram_fd : d->ram_ro_fd;
+        uint64_t page = e.page;
+        int fd = p2m_is_ram(e.type) ? page_fd(d, e.page, !(m->prot & PROT_WRITE), &page) : d->xen_fd;
 
         if (e.type == P2M_NONE || e.type == P2M_FOREIGN) {    /* others' pages are others' to show */
             rc = add_run(r, out->run, &nr_runs, -1, (uint64_t)-EINVAL, 1);
         } else {
-            rc = add_run(r, out->run, &nr_runs, p2m_is_ram(e.type) ? ram : d->xen_fd, e.page, 1);
+            rc = add_run(r, out->run, &nr_runs, fd, page, 1);
         }
     }
     out->size = m->nr;
@@ -358,7 +359,10 @@ static int do_gnt_map(struct client *c, const struct kw_gnt_map *m, size_t len, 
     for (uint32_t i = 0; i < m->nr && !rc; i++) {
         const struct gnt_mapped *g = &map->page[i];
 
-        rc = add_run(r, out->run, &nr_runs, gnt_page_fd(g->d, &g->where, ro), g->where.page, 1);
+        uint64_t page;
+        int fd = gnt_page_fd(g->d, &g->where, ro, &page);
+
+        rc = add_run(r, out->run, &nr_runs, fd, page, 1);
     }
     if (rc) {
         gnt_client_unmap(c->core, c, map->handle);

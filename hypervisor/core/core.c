@@ -52,6 +52,7 @@ struct core *core_new(sd_event *event)
     core->start_ns = core_now();
     core->max_fds = descriptors();
     core->max_guest_channels = core->max_fds / 16;
+    core->max_pages_apart = core->max_fds / 16;
     host_read(&core->host);
     core->host_dom = core->dom0 = cpupool_init(core) ? NULL : domain_create_host(core);
     if (!core->dom0) {

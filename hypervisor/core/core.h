@@ -129,6 +129,8 @@ struct core {
     uint64_t next_handle;        /* of grant maps and shares */
     unsigned guest_channels;     /* event channels between guests; bounded by max_guest_channels */
     unsigned max_guest_channels;
+    unsigned pages_apart;        /* of all domains (held.h), at two descriptors each */
+    unsigned max_pages_apart;
     uint64_t start_ns;
 
     struct host_info host;

@@ -162,6 +162,17 @@ static int reopen_read_only(int fd)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+int domain_new_memfd(const char *what, domid_t domid, uint64_t size, int *fd, int *ro_fd)
+{
+    *fd = new_memfd(what, domid, size);
+    *ro_fd = *fd < 0 ? -1 : reopen_read_only(*fd);
+    if (*ro_fd < 0) {
+        close_fd(fd);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
 static int map_shared(int fd, size_t size, void **out)
 {
     *out = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -573,7 +584,7 @@ static int punch_unheld(const struct domain *d, uint64_t page, uint64_t nr)
     uint64_t from = page;
 
     for (uint64_t p = page; d->held.nr && p < page + nr; p++) {
-        if (page_is_held(d, p)) {
+        if (page_holds(d, p)) {
             if (punch(d, from, p - from) < 0) {
                 return -1;
             }

@@ -20,6 +20,7 @@
 
 #include "hypervisor/core/foreign.h"
 #include "hypervisor/core/grant_table.h"
+#include "hypervisor/core/held.h"
 #include "hypervisor/core/p2m.h"
 #include "hypervisor/core/pod.h"
 
@@ -176,7 +177,9 @@ void domain_vcpu_report(const struct domain *d, uint32_t vcpu, struct vcpu_repor
 
 void domain_getinfo(struct domain *d, struct xen_domctl_getdomaininfo *info);
 
-/* Closes the descriptors of its memory; for foreign.c. */
+/* A sealed memfd and a descriptor of it for reading only: 0 or -ENOMEM. size in bytes. */
+int domain_new_memfd(const char *what, domid_t domid, uint64_t size, int *fd, int *ro_fd);
+/* Closes the descriptors of its memory; for held.c. */
 void domain_close_memory(struct domain *d);
 /*
  * Accounts pages to d against its maximum and the host: 0 or -ENOMEM. May be negative; what is given

@@ -396,6 +396,7 @@ static void on_stopped(struct domain *d)
         return;
     }
     d->run = PROC_STOPPED;
+    page_bring_home(d);
     domain_update_run(d);
     domain_wake_waiters(d);
 }

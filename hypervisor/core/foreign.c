@@ -10,159 +10,7 @@
 #include "hypervisor/core/domain.h"
 
 #define PAGE 4096ull
-#define NO_ENTRY UINT32_MAX
 #define FIRST_ENTRIES 64u
-#define FIRST_SLOTS 64u          /* power of two */
-
-/* Held pages: linear probing, removal by moving back what follows. */
-
-static uint32_t slot_of(const struct held_pages *h, uint64_t page)
-{
-    return (uint32_t)(page * 0x9e3779b97f4a7c15ull >> 40) & (h->size - 1);
-}
-
-static struct held *find_held(const struct domain *d, uint64_t page)
-{
-    const struct held_pages *h = &d->held;
-
-    for (uint32_t i = h->nr ? slot_of(h, page) : 0; h->nr; i = (i + 1) & (h->size - 1)) {
-        if (!h->slot[i].count) {
-            return NULL;
-        }
-        if (h->slot[i].page == page) {
-            return &h->slot[i];
-        }
-    }
-    return NULL;
-}
-
-static void insert(struct held_pages *h, struct held e)
-{
-    uint32_t i = slot_of(h, e.page);
-
-    while (h->slot[i].count) {
-        i = (i + 1) & (h->size - 1);
-    }
-    h->slot[i] = e;
-    h->nr++;
-}
-
-static int grow_held(struct held_pages *h)
-{
-    struct held_pages more = { .size = h->size ? h->size * 2 : FIRST_SLOTS, .nr_freed = h->nr_freed };
-
-    if (h->size && h->nr < h->size / 2) {
-        return 0;
-    }
-    more.slot = calloc(more.size, sizeof(*more.slot));
-    if (!more.slot) {
-        return -ENOMEM;
-    }
-    for (uint32_t i = 0; i < h->size; i++) {
-        if (h->slot[i].count) {
-            insert(&more, h->slot[i]);
-        }
-    }
-    free(h->slot);
-    *h = more;
-    return 0;
-}
-
-static void remove_slot(struct held_pages *h, struct held *e)
-{
-    uint32_t hole = (uint32_t)(e - h->slot), mask = h->size - 1;
-
-    for (uint32_t i = (hole + 1) & mask; h->slot[i].count; i = (i + 1) & mask) {
-        uint32_t home = slot_of(h, h->slot[i].page);
-
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            h->slot[hole] = h->slot[i];
-            hole = i;
-        }
-    }
-    memset(&h->slot[hole], 0, sizeof(h->slot[hole]));
-    if (--h->nr == 0) {
-        free(h->slot);
-        memset(h, 0, sizeof(*h));
-    }
-}
-
-void memory_use(struct domain *d)
-{
-    d->memory_users++;
-}
-
-void memory_unuse(struct domain *d)
-{
-    if (--d->memory_users == 0 && d->dead) {
-        domain_close_memory(d);
-    }
-}
-
-int page_hold(struct domain *d, uint64_t page)
-{
-    struct held *e = find_held(d, page);
-
-    if (!e) {
-        if (grow_held(&d->held)) {
-            return -ENOMEM;
-        }
-        insert(&d->held, (struct held){ .page = page, .count = 1 });
-    } else if (e->count == UINT32_MAX) {
-        return -ENOMEM;
-    } else {
-        e->count++;
-    }
-    memory_use(d);
-    return 0;
-}
-
-void page_unhold(struct domain *d, uint64_t page)
-{
-    struct held *e = find_held(d, page);
-
-    if (!e) {
-        kr_log(KR_ERR, "page %llu of domain %u was not held", (unsigned long long)page, d->domid);
-        return;
-    }
-    if (--e->count == 0) {
-        bool freed = e->freed;
-
-        e->count = 1;    /* an empty slot ends a search: it goes by remove_slot() */
-        d->held.nr_freed -= freed;
-        remove_slot(&d->held, e);
-        if (freed) {
-            p2m_free_page(d, page);
-        }
-    }
-    memory_unuse(d);
-}
-
-bool page_is_held(const struct domain *d, uint64_t page)
-{
-    return find_held(d, page) != NULL;
-}
-
-bool page_free_later(struct domain *d, uint64_t page)
-{
-    struct held *e = find_held(d, page);
-
-    if (e && !e->freed) {
-        e->freed = true;
-        d->held.nr_freed++;
-    }
-    return e != NULL;
-}
-
-void page_free_all_later(struct domain *d)
-{
-    for (uint32_t i = 0; i < d->held.size; i++) {
-        d->held.slot[i].freed = d->held.slot[i].count != 0;
-    }
-    d->held.nr_freed = d->held.nr;
-}
-
-/* Entries. */
 
 struct foreign *foreign_get(const struct domain *d, uint64_t index)
 {
@@ -202,11 +50,12 @@ static void free_entry(struct foreign_table *t, uint32_t index)
     t->first_free = index;
 }
 
-int foreign_fd(const struct foreign *f)
+int foreign_fd(const struct foreign *f, uint64_t *page)
 {
+    *page = f->page;
     switch (f->mem) {
     case FOREIGN_RAM:
-        return f->readonly ? f->owner->ram_ro_fd : f->owner->ram_fd;
+        return page_fd(f->owner, f->page, f->readonly, page);
     case FOREIGN_XEN:
         return f->owner->xen_fd;
     default:
@@ -227,7 +76,7 @@ static bool joined(const struct domain *d, uint64_t gfn)
     const struct foreign *a = at_gfn(d, gfn), *b = a ? at_gfn(d, gfn + 1) : NULL;
 
     return b && a->mem == b->mem && a->owner == b->owner && a->share == b->share &&
-           a->readonly == b->readonly && a->page + 1 == b->page;
+           a->readonly == b->readonly && a->page + 1 == b->page && !a->apart && !b->apart;
 }
 
 /* How many stretches a frame's entry makes more than its neighbours alone: -1, 0 or 1. */
@@ -297,6 +146,7 @@ int foreign_map(struct domain *d, uint64_t gfn, const struct foreign *what, uint
     }
     t->e[at] = *what;
     t->e[at].gfn = gfn;
+    t->e[at].apart = what->mem == FOREIGN_RAM && page_is_apart(what->owner, what->page);
     t->used++;
     t->grants += what->grant;
     rc = p2m_map_foreign(d, gfn, at);
@@ -359,8 +209,9 @@ void foreign_free(struct domain *d)
 
 int foreign_io(const struct foreign *f, uint64_t off, void *buf, uint64_t len, bool write)
 {
-    off_t at = (off_t)(f->page * PAGE + off);
-    int fd = foreign_fd(f);
+    uint64_t page;
+    int fd = foreign_fd(f, &page);
+    off_t at = (off_t)(page * PAGE + off);
     ssize_t n;
 
     if (write && f->readonly) {

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames of a domain that show other domains' pages: foreign maps, grant maps, acquired resources. Also
- * the other side of it: pages of a domain that somebody still uses and that must not be used again
- * before he lets go, even after the domain gave them up or is gone ("held").
- *
- * A frame's entry keeps the owner's struct and holds the page. A held page that its owner frees, or
- * that outlives its owner, stays accounted to the owner until the last hold goes, as in Xen.
+ * Frames of a domain that show other domains' pages: foreign maps, grant maps, acquired resources. A
+ * frame's entry keeps the owner's struct and holds the page (held.h).
  *
  * Never: decides who may map what (memory.c, grant_guest.c).
  */
@@ -27,6 +23,7 @@ enum foreign_mem {
 struct foreign {
     uint8_t mem;                 /* enum foreign_mem; 0: free */
     bool readonly;
+    bool apart;                  /* a stretch of its own: held.h */
     bool grant;                  /* only GNTTABOP_unmap_grant_ref takes it away */
     uint32_t ref;                /* the grant */
     struct domain *owner;
@@ -59,26 +56,11 @@ struct foreign *foreign_get(const struct domain *d, uint64_t index);
 /* Lets up to n pages go (with their grants) when d is gone; true when there are no more. */
 bool foreign_drop_some(struct domain *d, uint32_t n);
 void foreign_free(struct domain *d);
-/* The descriptor that shows an entry's page, for the domain's process. Borrowed. */
-int foreign_fd(const struct foreign *f);
+/* The descriptor that shows an entry's page, for the domain's process, and the page of it. Borrowed. */
+int foreign_fd(const struct foreign *f, uint64_t *page);
 /* For the p2m: d's entry is about to be forgotten. */
 void foreign_forget(struct domain *d, uint64_t index);
 /* What the core itself does with such a page: 0, or -EFAULT for a write of a read-only one, -EIO. */
 int foreign_io(const struct foreign *f, uint64_t off, void *buf, uint64_t len, bool write);
-
-/* Held pages of a domain's RAM: an open hash. */
-struct held { uint64_t page; uint32_t count; bool freed; };
-struct held_pages { struct held *slot; uint32_t size, nr, nr_freed; };
-
-/* Holds a page of d's RAM: 0 or -ENOMEM. */
-int page_hold(struct domain *d, uint64_t page);
-void page_unhold(struct domain *d, uint64_t page);
-bool page_is_held(const struct domain *d, uint64_t page);
-/* The owner gives up a held page (true: it stays until nobody holds it), or all that it has. */
-bool page_free_later(struct domain *d, uint64_t page);
-void page_free_all_later(struct domain *d);
-/* Keeps d's descriptors open although d may be gone, as page_hold() does. */
-void memory_use(struct domain *d);
-void memory_unuse(struct domain *d);
 
 #endif

@@ -80,15 +80,16 @@ static int16_t move_bytes(const struct side *src, uint32_t src_off, const struct
                           uint32_t dst_off, uint32_t len)
 {
     uint8_t buf[PAGE];
-    off_t from = (off_t)(src->where.page * PAGE + src_off),
-          to = (off_t)(dst->where.page * PAGE + dst_off);
+    uint64_t from, to;
+    int src_fd = gnt_page_fd(src->d, &src->where, false, &from),
+        dst_fd = gnt_page_fd(dst->d, &dst->where, false, &to);
 
     if (src_off < src->where.off || src_off + len > (uint32_t)src->where.off + src->where.len ||
         dst_off < dst->where.off || dst_off + len > (uint32_t)dst->where.off + dst->where.len) {
         return GNTST_general_error;
     }
-    if (pread(gnt_page_fd(src->d, &src->where, false), buf, len, from) != (ssize_t)len ||
-        pwrite(gnt_page_fd(dst->d, &dst->where, false), buf, len, to) != (ssize_t)len) {
+    if (pread(src_fd, buf, len, (off_t)(from * PAGE + src_off)) != (ssize_t)len ||
+        pwrite(dst_fd, buf, len, (off_t)(to * PAGE + dst_off)) != (ssize_t)len) {
         return GNTST_general_error;
     }
     return GNTST_okay;

@@ -4,13 +4,13 @@
  * since all guests here are translated ones. A map's handle is its index in foreign.h's table.
  *
  * The mapper's process gets a descriptor of the memory that the page is in. A domain with control may
- * reach all of the granter's anyway; any other gets at its own memory and at host clients' shares
- * (which hold nothing else than what was shared) only.
+ * reach all of the granter's anyway. For any other the page is first put apart (held.h), which takes
+ * that the granter's vCPUs stand still for a moment; host clients' shares hold nothing else than what was
+ * shared.
  */
 #include <errno.h>
 #include <stddef.h>
 
-#include "common/log.h"
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/foreign.h"
 #include "hypervisor/core/grant_table.h"
@@ -42,11 +42,6 @@ static int show(struct domain *d, const struct gnttab_map_grant_ref *op, struct 
     if (where->len != PAGE) {
         return GNTST_general_error;    /* a part of a page can only be copied (grant_table.h) */
     }
-    if (!d->control && !where->share && rd != d) {
-        kr_log_once(KR_NOTICE, "domain %u may not map grants of domain %u: only a domain 0 may map "
-                    "pages of other guests", d->domid, rd->domid);
-        return GNTST_permission_denied;
-    }
     switch (foreign_map(d, op->host_addr / PAGE, &what, handle)) {
     case 0:
         return GNTST_okay;
@@ -57,13 +52,76 @@ static int show(struct domain *d, const struct gnttab_map_grant_ref *op, struct 
     }
 }
 
-static int16_t map_one(struct hcall *hc, struct gnttab_map_grant_ref *op)
+/*
+ * Holds the granter's vCPUs: 0, HC_WAIT, or -EAGAIN when one of them itself waits for somebody, maybe
+ * for us: two guests that map each other's grants would wait for ever.
+ */
+static long hold_granter(struct hcall *hc, struct domain *rd)
+{
+    if (hc->held != rd) {
+        hc_release(hc);
+    }
+    for (uint32_t i = 0; i < rd->nr_vcpus; i++) {
+        const struct hcall *other = &rd->vcpu[i]->hc;
+
+        if (other->busy && (other->held || other->waits_on)) {
+            hc_release(hc);
+            return -EAGAIN;
+        }
+    }
+    return hc_hold(hc, rd);
+}
+
+static bool needs_apart(const struct domain *d, const struct domain *rd, const struct gnt_page *where)
+{
+    return !d->control && rd != d && !where->share && !page_is_apart(rd, where->page);
+}
+
+/* gnt_acquire(), of a page that may be shown to d. A GNTST_*, or HC_WAIT with nothing taken. */
+static long acquire_for(struct hcall *hc, struct domain *rd, uint32_t ref, bool readonly,
+                        struct gnt_page *where)
+{
+    struct domain *d = hc->d;
+    long st = gnt_acquire(rd, ref, d->domid, readonly, where);
+
+    if (st != GNTST_okay || !needs_apart(d, rd, where)) {
+        return st;
+    }
+    if (hc->held != rd || !domain_stopped(rd)) {
+        gnt_release(rd, ref, readonly, where);
+        st = hold_granter(hc, rd);
+        if (st) {
+            return st == HC_WAIT ? st : GNTST_eagain;
+        }
+        st = gnt_acquire(rd, ref, d->domid, readonly, where);
+        if (st != GNTST_okay) {
+            return st;
+        }
+    }
+    switch (page_put_apart(rd, where->page, where->gfn)) {
+    case 0:
+        return GNTST_okay;
+    case -EBUSY:
+        st = GNTST_eagain;    /* until the other one has let go */
+        break;
+    case -EINVAL:
+        st = GNTST_bad_page;
+        break;
+    default:
+        st = GNTST_no_space;
+    }
+    gnt_release(rd, ref, readonly, where);
+    return st;
+}
+
+/* A GNTST_*, or HC_WAIT: the same again. */
+static long map_one(struct hcall *hc, struct gnttab_map_grant_ref *op)
 {
     bool readonly = op->flags & GNTMAP_readonly;
     struct domain *d = hc->d, *rd;
     struct gnt_page where;
     uint32_t handle;
-    int st;
+    long st;
 
     op->handle = BAD_HANDLE;
     if (!(op->flags & (GNTMAP_device_map | GNTMAP_host_map))) {
@@ -79,14 +137,14 @@ static int16_t map_one(struct hcall *hc, struct gnttab_map_grant_ref *op)
     if (d->foreign.grants >= max_handles(d)) {
         return GNTST_no_space;
     }
-    st = gnt_acquire(rd, op->ref, d->domid, readonly, &where);
+    st = acquire_for(hc, rd, op->ref, readonly, &where);
     if (st != GNTST_okay) {
-        return (int16_t)st;
+        return st;
     }
     st = show(d, op, rd, &where, readonly, &handle);
     if (st != GNTST_okay) {
         gnt_release(rd, op->ref, readonly, &where);
-        return (int16_t)st;
+        return st;
     }
     op->handle = handle;
     op->dev_bus_addr = op->host_addr & ~(uint64_t)(PAGE - 1);
@@ -136,6 +194,7 @@ long gnt_op_guest_map(struct hcall *hc, uint32_t cmd)
     if (hc->d->host) {
         return -EOPNOTSUPP;    /* needs descriptors: a request of wire.h (KW_GNT_MAP) */
     }
+    hc->stage = 1;    /* under way: a multicall must not read its entry again after HC_WAIT */
     for (unsigned n = 0; hc->progress < hc->arg[2]; n++, hc->progress++) {
         uint64_t at = hc->arg[1] + hc->progress * size;
 
@@ -146,7 +205,12 @@ long gnt_op_guest_map(struct hcall *hc, uint32_t cmd)
             return -EFAULT;
         }
         if (cmd == GNTTABOP_map_grant_ref) {
-            op.map.status = map_one(hc, &op.map);
+            long st = map_one(hc, &op.map);
+
+            if (st == HC_WAIT) {
+                return st;
+            }
+            op.map.status = (int16_t)st;
         } else if (cmd == GNTTABOP_unmap_grant_ref) {
             op.unmap.status = unmap_one(hc, &op.unmap);
         } else {

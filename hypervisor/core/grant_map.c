@@ -104,8 +104,10 @@ static void unmap(struct core *core, struct client *c, struct gnt_map *m)
     if ((m->notify_action & KW_NOTIFY_CLEAR_BYTE) && !m->readonly) {
         struct gnt_mapped *g = &m->page[page];
 
-        clear_byte(g->d->dead ? -1 : gnt_page_fd(g->d, &g->where, false),
-                   g->where.page * PAGE + m->notify_offset % PAGE);
+        uint64_t at;
+        int fd = gnt_page_fd(g->d, &g->where, false, &at);
+
+        clear_byte(g->d->dead ? -1 : fd, at * PAGE + m->notify_offset % PAGE);
     }
     notify(core, c, m->notify_action, m->notify_port);
     release_all(m);

@@ -178,6 +178,7 @@ static int find_page(struct domain *d, uint64_t frame, struct gnt_page *out)
         return GNTST_bad_page;
     }
     out->page = e.page;
+    out->gfn = frame;
     return GNTST_okay;
 }
 
@@ -309,12 +310,13 @@ int gnt_transitive(struct domain **rd, uint32_t *ref, domid_t user)
     return GNTST_okay;
 }
 
-int gnt_page_fd(const struct domain *owner, const struct gnt_page *p, bool readonly)
+int gnt_page_fd(const struct domain *owner, const struct gnt_page *p, bool readonly, uint64_t *at)
 {
+    *at = p->page;
     if (p->share) {
         return readonly ? p->share->ro_fd : p->share->fd;
     }
-    return readonly ? owner->ram_ro_fd : owner->ram_fd;
+    return page_fd(owner, p->page, readonly, at);
 }
 
 /* GNTTABOP arguments that name a domain: 0 or a GNTST_*. */

@@ -37,6 +37,7 @@ struct hcall;
 struct gnt_page {
     struct gnt_share *share;     /* domain 0's shares, or NULL: a page of the owner's RAM memfd */
     uint64_t page;               /* of that memfd */
+    uint64_t gfn;                /* where the owner had it when it was first taken */
     uint16_t off, len;           /* sub-page grants; else 0, 4096 */
 };
 
@@ -98,8 +99,8 @@ void gnt_release(struct domain *rd, uint32_t ref, bool readonly, const struct gn
 /* Follows a version-2 transitive entry once (copies only); *rd and *ref become the final ones. */
 int  gnt_transitive(struct domain **rd, uint32_t *ref, domid_t user);
 
-/* The descriptor that holds a granted page, for reading only or both. Borrowed. */
-int gnt_page_fd(const struct domain *owner, const struct gnt_page *p, bool readonly);
+/* The descriptor that holds a granted page, for reading only or both, and which of its pages. Borrowed. */
+int gnt_page_fd(const struct domain *owner, const struct gnt_page *p, bool readonly, uint64_t *at);
 
 long gnt_op_copy(struct hcall *hc);
 /* GNTTABOP_map_grant_ref, _unmap_grant_ref and _unmap_and_replace. */

@@ -26,8 +26,9 @@
 static int page_io(struct domain *d, uint64_t gpa, void *buf, size_t len, bool write)
 {
     struct p2m_entry e = p2m_lookup(d, gpa / PAGE);
-    uint64_t off = gpa % PAGE;
+    uint64_t off = gpa % PAGE, page;
     ssize_t n;
+    int fd;
 
     switch (e.type) {
     case P2M_RAM_RO:
@@ -37,9 +38,9 @@ static int page_io(struct domain *d, uint64_t gpa, void *buf, size_t len, bool w
         }
         /* fall through */
     case P2M_RAM:
-        off += e.page * PAGE;
-        n = write ? pwrite(d->ram_fd, buf, len, (off_t)off)
-                  : pread(d->ram_fd, buf, len, (off_t)off);
+        fd = page_fd(d, e.page, false, &page);
+        off += page * PAGE;
+        n = write ? pwrite(fd, buf, len, (off_t)off) : pread(fd, buf, len, (off_t)off);
         return n == (ssize_t)len ? 0 : -EIO;
     case P2M_XEN:
         if (write) {

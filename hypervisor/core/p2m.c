@@ -12,6 +12,7 @@
 #include "hypervisor/core/domain.h"
 #include "hypervisor/core/domproc.h"
 #include "hypervisor/core/foreign.h"
+#include "hypervisor/core/held.h"
 #include "hypervisor/engine/engine.h"
 
 #define PAGE       4096ull
@@ -214,9 +215,31 @@ static void gather_map(struct domain *d, uint64_t gfn, uint64_t nr, enum p2m_typ
 
 static void gather_foreign(struct domain *d, uint64_t gfn, const struct foreign *f)
 {
-    gather_fd(d, KL_MAP, (struct kl_run_map){ gfn, 1, f->page, KL_MEM_FD,
-                                              f->readonly ? ENGINE_GFN_ROM : ENGINE_GFN_RAM },
-              foreign_fd(f));
+    uint64_t page;
+    int fd = foreign_fd(f, &page);
+
+    gather_fd(d, KL_MAP, (struct kl_run_map){ gfn, 1, page, KL_MEM_FD,
+                                              f->readonly ? ENGINE_GFN_ROM : ENGINE_GFN_RAM }, fd);
+}
+
+/* A frame of d's own RAM, wherever the page is. */
+static void gather_page(struct domain *d, uint64_t gfn, uint64_t page)
+{
+    uint64_t at;
+    int fd;
+
+    if (page_is_apart(d, page)) {
+        fd = page_fd(d, page, false, &at);
+        gather_fd(d, KL_MAP, (struct kl_run_map){ gfn, 1, at, KL_MEM_FD, ENGINE_GFN_RAM }, fd);
+    } else {
+        gather_map(d, gfn, 1, P2M_RAM, page);
+    }
+}
+
+void p2m_page_moved(struct domain *d, uint64_t gfn)
+{
+    gather_page(d, gfn, p2m_lookup(d, gfn).page);
+    p2m_flush(d);    /* before a descriptor goes, and before anybody runs */
 }
 
 static void gather_unmap(struct domain *d, uint64_t gfn)
@@ -438,6 +461,9 @@ int p2m_set_ram_type(struct domain *d, uint64_t gfn, enum p2m_type type)
     if (!p2m_is_ram(e.type)) {
         return -EINVAL;
     }
+    if (page_is_apart(d, e.page)) {
+        return -EBUSY;    /* another guest maps it */
+    }
     if (e.type != type) {
         set(d, gfn, type, e.page);
         gather_map(d, gfn, 1, type, e.page);
@@ -475,7 +501,8 @@ int p2m_move(struct domain *d, uint64_t from, uint64_t to)
     set(d, from, P2M_NONE, 0);
     gather_unmap(d, from);
     set(d, to, P2M_RAM, e.page);
-    gather_map(d, to, 1, P2M_RAM, e.page);
+    page_has_gfn(d, e.page, to);
+    gather_page(d, to, e.page);
     return 0;
 }
 
@@ -511,9 +538,11 @@ void p2m_send_all(struct domain *d)
         struct p2m_entry e;
 
         e = p2m_lookup(d, gfn);
-        n = e.type == P2M_FOREIGN ? 1 : p2m_run(d, gfn, d->p2m.max_gfn_plus1 - gfn);
+        n = e.type == P2M_FOREIGN || d->held.nr_apart ? 1 : p2m_run(d, gfn, d->p2m.max_gfn_plus1 - gfn);
         if (e.type == P2M_FOREIGN) {
             gather_foreign(d, gfn, &d->foreign.e[e.page]);
+        } else if (e.type == P2M_RAM && n == 1) {
+            gather_page(d, gfn, e.page);
         } else if (e.type != P2M_NONE) {
             gather_map(d, gfn, n, e.type, e.page);
         }

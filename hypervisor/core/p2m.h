@@ -72,7 +72,7 @@ int p2m_remove_range(struct domain *d, uint64_t gfn, uint64_t nr);
 int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page);
 /* Moves the RAM page at `from` to `to`; what was there is freed. */
 int p2m_move(struct domain *d, uint64_t from, uint64_t to);
-/* Makes a RAM frame one of another P2M_RAM* type. 0, or -EINVAL: no RAM there. */
+/* Makes a RAM frame one of another P2M_RAM* type. 0, -EINVAL: no RAM there, -EBUSY: its page is apart. */
 int p2m_set_ram_type(struct domain *d, uint64_t gfn, enum p2m_type type);
 /* Undoes the mapping of a Xen page wherever it is. */
 void p2m_unmap_xen(struct domain *d, uint64_t page);
@@ -80,6 +80,8 @@ void p2m_unmap_xen(struct domain *d, uint64_t page);
 /* For foreign.c: shows entry `index` at gfn; what was there goes (-EINVAL: a grant). -ENOMEM. */
 int p2m_map_foreign(struct domain *d, uint64_t gfn, uint32_t index);
 void p2m_unmap_foreign(struct domain *d, uint64_t gfn);
+/* For held.c: the page of a frame is in another memfd now; the process is told at once. */
+void p2m_page_moved(struct domain *d, uint64_t gfn);
 /* Frees a page that is no longer at any frame; d may be dead. */
 void p2m_free_page(struct domain *d, uint64_t page);
 

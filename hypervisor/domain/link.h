@@ -79,7 +79,8 @@ struct kl_vcpu { struct kl_hdr h; uint32_t id, reserved; };
 /*
  * Guest frames. Memory 0 is the domain's RAM memfd, 1 its Xen-owned pages (page 0 of it is
  * shared_info, see kl_xen_layout), 2 = the descriptor attached to this message (another domain's
- * granted or foreign page: only for domains with that privilege).
+ * granted or foreign page, or a page of its own that another guest maps: core/held.h). A KL_MEM_FD run of
+ * type ROM comes with a descriptor for reading only.
  */
 enum { KL_MEM_RAM, KL_MEM_XEN, KL_MEM_FD };
 struct kl_run_map { uint64_t gfn, nr, page; uint32_t mem, type; };   /* type: enum engine_gfn_type, */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hypercalls with arbitrary numbers, arguments and buffers, from a guest, from a restricted client
- * and from an unrestricted one, against a core whose domain processes are this program.
+ * Hypercalls with arbitrary numbers, arguments and buffers, from a guest with or without control, from a
+ * restricted client and from an unrestricted one, against a core whose domain processes are this program.
  *
  * Input: records of a caller (1 byte), op, sub-op (1 byte each), a count (2), a length (1), and
  * that many bytes, which lie where the hypercall's pointer points. What must hold after each input
@@ -20,17 +20,37 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define RENEW 200    /* inputs per core */
+#define LIST  0x2000ull
 
 static struct th *h;
 static struct tc restricted;
 static domid_t guest[2];
 static unsigned inputs;
 
+/* Each has granted some frames to each, and has lists of small numbers to point at (LIST, LIST + 0x800). */
+static domid_t make_guest(void)
+{
+    domid_t d = th_domain(h, 2, 64);
+    struct grant_entry_v1 *e = (void *)(th_proc(h, d)->xen + KL_XEN_GRANT_FRAMES * 4096);
+    uint64_t list[512];
+
+    assert_int_equal(gnt_grow(domain_find(h->core, d), 1), 0);
+    for (unsigned i = 0; i < 64; i++) {
+        e[8 + i] = (struct grant_entry_v1){ GTF_permit_access | (i % 8 == 7 ? GTF_readonly : 0),
+                                            (domid_t)(1 + i % 4), i };
+    }
+    for (unsigned i = 0; i < 512; i++) {
+        list[i] = i < 256 ? i % 70 : i;
+    }
+    tg_write(h, d, LIST, list, sizeof(list));
+    return d;
+}
+
 static void make_guests(void)
 {
     for (int i = 0; i < 2; i++) {
-        if (h->nr_procs < TEST_DOMS && !domain_find(h->core, guest[i])) {
-            guest[i] = th_domain(h, 2, 64);
+        if (h->nr_procs < TEST_DOMS && (!guest[i] || !domain_find(h->core, guest[i]))) {
+            guest[i] = make_guest();
         }
     }
 }
@@ -43,8 +63,7 @@ static void start(void)
     h = th_new();
     h->ignore = true;
     guest[0] = guest[1] = 0;
-    guest[0] = th_domain(h, 2, 64);
-    guest[1] = th_domain(h, 2, 64);
+    make_guests();
     tc_open(h, &restricted);
     tc_call(h, &restricted, &res, sizeof(res), NULL, 0);
 }
@@ -73,11 +92,17 @@ static void by_guest(const struct record *r, const uint8_t *bytes)
     if (r->caller & 0x10) {
         m.compat = 1;
     }
-    if (r->caller & 0x20) {    /* the op in the argument, as domctl; or console_io's order */
-        m.arg[0] = 0x1000;
-    }
     tg_write(h, d->domid, 0x1000, zero, sizeof(zero));
     tg_write(h, d->domid, 0x1000, bytes, r->len);
+    if (r->caller & 0x20) {    /* the op in the argument, as domctl; or console_io's order */
+        uint32_t head[2] = { r->sub, XEN_DOMCTL_INTERFACE_VERSION };
+
+        m.arg[0] = 0x1000;
+        if (r->op == __HYPERVISOR_domctl || r->op == __HYPERVISOR_sysctl) {
+            tg_write(h, d->domid, 0x1000, head, sizeof(head));
+        }
+    }
+    d->control = r->caller & 0x40;
     tg_raw(h, d->domid, r->caller >> 1 & 1, &m, NULL);
 }
 

@@ -358,6 +358,72 @@ struct th *th_new(void)
     return h;
 }
 
+/* The frames of d that show others' pages. */
+static void check_foreign(const struct domain *d)
+{
+    uint32_t entries = 0, grants = 0;
+    uint64_t page;
+
+    for (uint64_t g = 0; !d->host && (g = p2m_next(d, g)) < d->p2m.max_gfn_plus1; g++) {
+        struct p2m_entry e = p2m_lookup(d, g);
+
+        if (e.type == P2M_FOREIGN) {
+            const struct foreign *f = foreign_get(d, e.page);
+
+            assert_non_null(f);
+            assert_int_equal(f->gfn, g);
+            assert_true(f->mem != FOREIGN_RAM || page_holds(f->owner, f->page));
+            assert_true(foreign_fd(f, &page) >= 0);
+            entries++;
+            grants += f->grant;
+        }
+    }
+    assert_int_equal(entries, d->foreign.used);
+    assert_int_equal(grants, d->foreign.grants);
+    assert_true(d->foreign.runs <= entries && (entries == 0) == (d->foreign.runs == 0));
+}
+
+/* Pages of domains that are gone, and are accounted as long as somebody has them. */
+static uint64_t left_behind(struct th *h)
+{
+    uint64_t pages = 0;
+    struct domain *gone[TEST_DOMS];
+    unsigned nr = 0;
+
+    for (struct domain *d = h->core->domains; d; d = d->next) {
+        for (uint32_t i = 0; i < d->foreign.nr; i++) {
+            struct domain *o = d->foreign.e[i].mem ? d->foreign.e[i].owner : NULL;
+            bool known = !o || !o->dead;
+
+            for (unsigned k = 0; k < nr; k++) {
+                known |= gone[k] == o;
+            }
+            if (!known) {
+                gone[nr++] = o;
+                assert_int_equal(o->held.nr, o->tot_pages);
+                pages += o->tot_pages;
+            }
+        }
+    }
+    for (struct client *c = h->core->clients; c; c = c->next) {
+        for (struct gnt_map *m = c->maps; m; m = m->next) {
+            for (uint32_t i = 0; i < m->nr; i++) {
+                struct domain *o = m->page[i].d;
+                bool known = !o->dead;
+
+                for (unsigned k = 0; k < nr; k++) {
+                    known |= gone[k] == o;
+                }
+                if (!known) {
+                    gone[nr++] = o;
+                    pages += o->tot_pages;
+                }
+            }
+        }
+    }
+    return pages;
+}
+
 void th_check(struct th *h)
 {
     uint64_t given = 0, claimed = 0;
@@ -378,6 +444,7 @@ void th_check(struct th *h)
             }
         }
         assert_int_equal(pins, d->gt.pinned);
+        check_foreign(d);
         for (uint32_t b = 0; d->evt && b < d->evt->nr_buckets; b++) {
             for (unsigned i = 0; d->evt->bucket[b] && i < EVT_BUCKET; i++) {
                 ports += d->evt->bucket[b][i].state != EVTCHNSTAT_closed;
@@ -385,6 +452,7 @@ void th_check(struct th *h)
         }
         assert_int_equal(ports, d->evt->used);
     }
+    given += left_behind(h);
     assert_int_equal(given, h->core->host.given_pages);
     assert_int_equal(claimed, h->core->host.claimed_pages);
 }
@@ -604,28 +672,52 @@ struct tp *th_proc(struct th *h, domid_t domid)
     return &h->proc[d->serial - 2];
 }
 
-long tg_raw(struct th *h, domid_t domid, unsigned vcpu, struct kl_hypercall *m, uint32_t *flags)
+void tg_start(struct th *h, domid_t domid, unsigned vcpu, struct kl_hypercall *m)
+{
+    m->h = (struct kl_hdr){ KL_HYPERCALL, sizeof(*m) };
+    assert_int_equal(send(th_proc(h, domid)->vcpu[vcpu], m, sizeof(*m), MSG_NOSIGNAL), sizeof(*m));
+}
+
+bool tg_done(struct th *h, domid_t domid, unsigned vcpu, long *ret, uint32_t *flags)
 {
     static _Alignas(8) uint8_t buf[KL_MAX_MSG];
     struct tp *p = th_proc(h, domid);
     const struct kl_ret *r = (const void *)buf;
     int fds[KW_MAX_FDS];
     unsigned nr;
+    ssize_t n;
 
-    m->h = (struct kl_hdr){ KL_HYPERCALL, sizeof(*m) };
-    assert_int_equal(send(p->vcpu[vcpu], m, sizeof(*m), MSG_NOSIGNAL), sizeof(*m));
-    for (int i = 0; i < 100000; i++) {
-        ssize_t n;
-
-        th_turn(h);
-        while ((n = recv_fds(p->vcpu[vcpu], buf, sizeof(buf), fds, &nr)) > 0) {
-            if (r->h.op == KL_RET) {
-                if (flags) {
-                    *flags = r->flags;
-                }
-                return r->ret;
+    th_turn(h);
+    while ((n = recv_fds(p->vcpu[vcpu], buf, sizeof(buf), fds, &nr)) > 0) {
+        if (r->h.op == KL_RET) {
+            if (flags) {
+                *flags = r->flags;
             }
-            proc_message(p, buf, n, fds, nr);
+            *ret = r->ret;
+            return true;
+        }
+        proc_message(p, buf, n, fds, nr);
+    }
+    return false;
+}
+
+void tg_stopped(struct th *h, domid_t domid)
+{
+    struct tp *p = th_proc(h, domid);
+
+    p->running = false;
+    reply_plain(p, KL_STOPPED);
+    th_turn(h);
+}
+
+long tg_raw(struct th *h, domid_t domid, unsigned vcpu, struct kl_hypercall *m, uint32_t *flags)
+{
+    long ret;
+
+    tg_start(h, domid, vcpu, m);
+    for (int i = 0; i < 100000; i++) {
+        if (tg_done(h, domid, vcpu, &ret, flags)) {
+            return ret;
         }
     }
     fail_msg("no answer to a guest's hypercall");

@@ -115,6 +115,11 @@ long th_simple(struct th *h, uint32_t cmd, domid_t domid);
 long tg_hypercall(struct th *h, domid_t domid, uint64_t op, uint64_t a0, uint64_t a1, uint64_t a2);
 /* The same with all fields in the caller's hands; flags of KL_RET in *flags. */
 long tg_raw(struct th *h, domid_t domid, unsigned vcpu, struct kl_hypercall *m, uint32_t *flags);
+/* The two halves of it: a call that waits is asked after later. True when its result is there. */
+void tg_start(struct th *h, domid_t domid, unsigned vcpu, struct kl_hypercall *m);
+bool tg_done(struct th *h, domid_t domid, unsigned vcpu, long *ret, uint32_t *flags);
+/* The process answers the KL_STOP that it has not answered (hold_stop). */
+void tg_stopped(struct th *h, domid_t domid);
 void tg_write(struct th *h, domid_t domid, uint64_t gpa, const void *buf, size_t len);
 void tg_read(struct th *h, domid_t domid, uint64_t gpa, void *buf, size_t len);
 /* Another domain's page as the guest's process sees it at a frame, or NULL. */

@@ -124,7 +124,7 @@ static void test_replace(void **state)
     assert_int_equal(m->tot_pages, 63);
     assert_int_equal(map_one(h, me, d, 5, 40), 0);
     assert_int_equal(tg_foreign(h, me, 40)->page, 5);
-    assert_false(page_is_held(domain_find(h->core, d), 3));
+    assert_false(page_holds(domain_find(h->core, d), 3));
     assert_int_equal(m->foreign.used, 1);
     assert_int_equal(reservation(h, me, XENMEM_populate_physmap, 40), 0);    /* occupied */
     assert_int_equal(unmap_one(h, me, 40), 0);
