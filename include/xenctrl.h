@@ -627,7 +627,7 @@ int xc_altp2m_destroy_view(xc_interface *handle, uint32_t domid, uint16_t view_i
 int xc_altp2m_switch_to_view(xc_interface *handle, uint32_t domid, uint16_t view_id);
 int xc_altp2m_set_suppress_ve(xc_interface *handle, uint32_t domid, uint16_t view_id,
                               xen_pfn_t gfn, bool sve);
-/* The first frame that could not be changed, and why; untouched if there is none. The name's spelling is 4.17's. */
+/* The first frame that could not be changed, and why; untouched if there is none. */
 int xc_altp2m_set_supress_ve_multi(xc_interface *handle, uint32_t domid, uint16_t view_id,
                                    xen_pfn_t first_gfn, xen_pfn_t last_gfn, bool sve,
                                    xen_pfn_t *error_gfn, int32_t *error_code);

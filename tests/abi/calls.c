@@ -394,7 +394,7 @@ int main(int argc, char **argv)
     struct rlimit none = { 0, 0 }, much = { 1u << 30, 1u << 30 };
 
     setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__
+#ifndef CALLS_SANITIZED      /* AddressSanitizer reserves more */
     setrlimit(RLIMIT_AS, &much);
 #endif
     host.accepts = argc > 1 && atoi(argv[1]);

@@ -18,16 +18,13 @@
 #include <xen/trace.h>
 #include <xenguest.h>
 
+static xentoollog_logger *logger;
 static xc_interface *xch;
 
 static int start(void **state)
 {
-    static xentoollog_logger *logger;
-
     fake_start();
-    if (!logger) {
-        logger = (xentoollog_logger *)xtl_createlogger_stdiostream(stderr, XTL_CRITICAL, 0);
-    }
+    logger = (xentoollog_logger *)xtl_createlogger_stdiostream(stderr, XTL_CRITICAL, 0);
     xch = xc_interface_open(logger, NULL, 0);
     return xch ? 0 : -1;
 }
@@ -37,6 +34,7 @@ static int stop(void **state)
     int left = (int)(fake.buffers + fake.maps);
 
     xc_interface_close(xch);
+    xtl_logger_destroy(logger);
     fake_stop();
     return left ? -1 : 0;
 }
