@@ -142,7 +142,7 @@ static void set_callback_via(struct machine *m, uint64_t via)
     atomic_store(&m->callback_via, via);
     m->state->callback_via = (uint32_t)via;
     if (current) {
-        atomic_store(&m->narrow, m->ops->mode(current->ev) != 64);
+        time_set_narrow(m, m->ops->mode(current->ev) != 64);
     }
     for (unsigned i = 0; i < m->nr_vcpus; i++) {
         vcpu_kick(&m->vcpu[i]);

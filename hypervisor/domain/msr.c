@@ -10,6 +10,7 @@
 #include "hypervisor/domain/callbacks.h"
 #include "hypervisor/domain/lapic.h"
 #include "hypervisor/domain/memory.h"
+#include "hypervisor/domain/time.h"
 #include "hypervisor/domain/vcpu.h"
 
 #define MSR_HYPERCALL_PAGE  0x40000000u /* as CPUID leaf 0x40000002 says */
@@ -212,7 +213,7 @@ static enum engine_verdict write_hypercall_page(struct vcpu *v, uint64_t value)
         return ENGINE_FAULT_GP;
     }
     /* The first hypercall that the guest prepares also tells the width of its shared_info. */
-    atomic_store(&m->narrow, m->ops->mode(v->ev) != 64);
+    time_set_narrow(m, m->ops->mode(v->ev) != 64);
     hypercall_page_fill(m, page);
     m->ops->invalidate_gfns(m->engine, value >> PAGE_SHIFT, 1);
     return ENGINE_CONTINUE;

@@ -309,7 +309,8 @@ void time_publish_wallclock(struct machine *m)
     uint32_t version;
 
     pthread_mutex_lock(&m->clock.lock);
-    if (m->clock.wall_offset && moved > -WALL_STEP_NS && moved < WALL_STEP_NS && wc[0]) {
+    if (m->clock.wall_offset && moved > -WALL_STEP_NS && moved < WALL_STEP_NS && wc[0] &&
+        wc[1] == (uint32_t)(m->clock.wall_offset / SECOND)) {
         pthread_mutex_unlock(&m->clock.lock);
         return;
     }
@@ -324,6 +325,13 @@ void time_publish_wallclock(struct machine *m)
     }
     __atomic_store_n(&wc[0], version + 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&m->clock.lock);
+}
+
+void time_set_narrow(struct machine *m, bool narrow)
+{
+    if (atomic_exchange(&m->narrow, narrow) != narrow) {
+        time_publish_wallclock(m);
+    }
 }
 
 /* Timers. */

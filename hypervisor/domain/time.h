@@ -21,6 +21,8 @@ void time_refresh(struct vcpu *v, uint64_t now);
 /* Forces the records and the wallclock to be written again (after (re)load, new areas). */
 void time_publish(struct vcpu *v);
 void time_publish_wallclock(struct machine *m);
+/* The layout of shared_info that the guest uses; another than before gets the wallclock. */
+void time_set_narrow(struct machine *m, bool narrow);
 
 /* Guest system time <-> host monotonic time. */
 uint64_t time_guest(const struct machine *m, uint64_t host_ns);

@@ -133,14 +133,15 @@ RC
     echo "$out"
 }
 
-# kr_stock_xen: prints the folder of Debian's own Xen programs and libraries, and what they need that a minimal
-# system lacks: fetched once, never installed.
+# kr_stock_xen: prints the folder of Debian's own Xen programs and libraries, of GRUB for Xen guests, and what they
+# need that a minimal system lacks: fetched once, never installed.
 kr_stock_xen() {
     local dir="$KR_CACHE/stock-xen-4.17"
-    if ! [ -e "$dir/usr/lib/xen-4.17/bin/xl" ]; then
+    if ! [ -e "$dir/usr/lib/xen-4.17/bin/xl" ] || ! [ -e "$dir/usr/lib/grub-xen" ]; then
         say "fetching Debian's Xen 4.17 programs"
         rm -rf "$dir.new"
-        kr_debs "$dir.new" xen-utils-4.17 libxenmisc4.17 xenstore-utils libncurses6 libyajl2 libext2fs2
+        kr_debs "$dir.new" xen-utils-4.17 libxenmisc4.17 xenstore-utils grub-xen-host \
+            libncurses6 libyajl2 libext2fs2
         rm -rf "$dir" && mv "$dir.new" "$dir"
     fi
     echo "$dir"

@@ -38,6 +38,7 @@ struct fake_host {
     const char *failed_call;
     bool tty_appears;    /* there is an xenconsoled */
     int images;          /* builds not released */
+    char loads[1024];    /* what the latest build was given, a line each */
     const char *builder_fails; /* the xc_dom_ step that fails, with a cause of its own */
 };
 

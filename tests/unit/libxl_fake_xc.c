@@ -495,10 +495,19 @@ struct image {
     int n;
 };
 
+static void load(const char *what, const char *file, const char *cmdline)
+{
+    size_t n = strlen(fake.loads);
+
+    snprintf(fake.loads + n, sizeof(fake.loads) - n, "%s%s \"%s\"\n", what, file, cmdline ? cmdline : "");
+}
+
 struct xc_dom_image *xc_dom_allocate(xc_interface *xch, const char *cmdline, const char *features)
 {
     if (step("xc_dom_allocate"))
         return NULL;
+    fake.loads[0] = 0;
+    load("image", "", cmdline);
     fake.images++;
     return &((struct image *)calloc(1, sizeof(struct image)))->dom;
 }
@@ -526,9 +535,15 @@ int xc_dom_boot_xen_init(struct xc_dom_image *dom, xc_interface *xch, uint32_t d
     return step("xc_dom_boot_xen_init");
 }
 
-int xc_dom_kernel_file(struct xc_dom_image *d, const char *f) { return step("xc_dom_kernel_file"); }
+int xc_dom_kernel_file(struct xc_dom_image *d, const char *f)
+{
+    load("kernel ", f, NULL);
+    return step("xc_dom_kernel_file");
+}
+
 int xc_dom_module_file(struct xc_dom_image *d, const char *f, const char *c)
 {
+    load("module ", f, c);
     return step("xc_dom_module_file");
 }
 int xc_dom_parse_image(struct xc_dom_image *d) { return step("xc_dom_parse_image"); }

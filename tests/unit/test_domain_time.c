@@ -114,6 +114,7 @@ static void test_wallclock(void **state)
 {
     struct shared_info *s = d.m->shared;
     struct timespec now;
+    const uint32_t *wc;
     uint64_t guest;
 
     clock_gettime(CLOCK_REALTIME, &now);
@@ -123,6 +124,14 @@ static void test_wallclock(void **state)
     assert_in_range(guest - ((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec) +
                         1000000,
                     0, 2000000);
+    /* A 32-bit guest, which shows itself only later, looks elsewhere: wc_version at 0x900. */
+    time_set_narrow(d.m, true);
+    wc = (const uint32_t *)(const void *)((const uint8_t *)s + 0x900);
+    assert_int_equal(wc[0] & 1, 0);
+    assert_int_not_equal(wc[0], 0);
+    assert_int_equal(wc[1], s->wc_sec);
+    assert_in_range(wc[2] - s->wc_nsec + 1000000, 0, 2000000);
+    time_set_narrow(d.m, false);
     d.m->clock.wall_shift = 3600;
     time_publish_wallclock(d.m);
     guest = ((uint64_t)s->wc_sec_hi << 32 | s->wc_sec) + time_guest(d.m, host_now()) / 1000000000;

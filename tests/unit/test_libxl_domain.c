@@ -457,6 +457,56 @@ static void test_refusals(void **state)
     }
 }
 
+/* What is loaded, in which order, with which command line. */
+static void check_loads(const libxl_domain_config *c, const char *wanted, ...)
+{
+    char expected[1024];
+    uint32_t domid;
+    va_list ap;
+
+    va_start(ap, wanted);
+    vsnprintf(expected, sizeof(expected), wanted, ap);
+    va_end(ap);
+    assert_int_equal(libxl_domain_create_new(ctx, (libxl_domain_config *)(uintptr_t)c, &domid, NULL, NULL), 0);
+    assert_string_equal(fake.loads, expected);
+    assert_int_equal(libxl_domain_destroy(ctx, domid, NULL), 0);
+}
+
+static void test_shim_is_loaded_first(void **state)
+{
+    libxl_domain_config c;
+    char shim[160];
+    FILE *f;
+
+    snprintf(shim, sizeof(shim), "%s.shim", kernel);
+    f = fopen(shim, "w");
+    assert_non_null(f);
+    fputs("shim", f);
+    fclose(f);
+
+    make_config(&c, "plain");
+    c.b_info.ramdisk = strdup(kernel);
+    check_loads(&c, "image \"console=hvc0\"\nkernel %s \"\"\nmodule %s \"\"\n", kernel, kernel);
+    libxl_domain_config_dispose(&c);
+
+    make_config(&c, "shimmed");
+    c.b_info.ramdisk = strdup(kernel);
+    libxl_defbool_set(&c.b_info.u.pvh.pvshim, true);
+    c.b_info.u.pvh.pvshim_path = strdup(shim);
+    c.b_info.u.pvh.pvshim_extra = strdup("loglvl=all");
+    check_loads(&c, "image \"pv-shim console=xen,pv loglvl=all\"\nkernel %s \"\"\nmodule %s \"console=hvc0\"\n"
+                "module %s \"\"\n", shim, kernel, kernel);
+    libxl_domain_config_dispose(&c);
+
+    make_config(&c, "own-cmdline");
+    libxl_defbool_set(&c.b_info.u.pvh.pvshim, true);
+    c.b_info.u.pvh.pvshim_path = strdup(shim);
+    c.b_info.u.pvh.pvshim_cmdline = strdup("pv-shim sched=null");
+    check_loads(&c, "image \"pv-shim sched=null\"\nkernel %s \"\"\nmodule %s \"console=hvc0\"\n", shim, kernel);
+    libxl_domain_config_dispose(&c);
+    unlink(shim);
+}
+
 static void test_builder_causes_are_told(void **state)
 {
     static const char *const steps[] = { "xc_dom_kernel_file", "xc_dom_parse_image",
@@ -781,7 +831,7 @@ int main(void)
         T(test_store_as_captured),   T(test_every_failure_cleans_up),
         T(test_no_console),          T(test_killed_half_way),
         T(test_callbacks),
-        T(test_refusals),            T(test_builder_causes_are_told),
+        T(test_refusals), T(test_shim_is_loaded_first),            T(test_builder_causes_are_told),
         T(test_config_kept_and_merged), T(test_preserve),
         T(test_userdata),            T(test_death_events),
         T(test_hooks),               T(test_ops),
