@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""How Debian's unmodified programs are run above our low libraries and on our core, and the table of what was done.
+"""How Debian's unmodified programs are run above our low libraries and on our core, and the table of what was
+done.
 
-KR_STOCK_XEN is the folder of Debian's Xen programs (kr_stock_xen in scripts/lib/common.sh); all is skipped when it is
-unset. They insist on /run/xen, /var/lib/xen, /var/log/xen and /usr/lib/xen-4.17, so each runs in a user and mount
-namespace where these places are the test's own. What was done is written to stock-clients.md in the build folder.
+KR_STOCK_XEN is the folder of Debian's Xen programs (kr_stock_xen in scripts/lib/common.sh); all is skipped when
+it is unset. They insist on /run/xen, /var/lib/xen, /var/log/xen and /usr/lib/xen-4.17, so each runs in a user and
+mount namespace where these places are the test's own. What was done is written to stock-clients.md in the build
+folder; run as a program, this compares that page with docs/stock-clients.md.
 """
 import glob
 import os
@@ -22,22 +24,30 @@ TABLE = os.path.join(os.path.dirname(PREFIX), "stock-clients.md")
 PROMPT = "guest# "
 LOW = ["libxen" + name for name in
        "toolcore toollog call evtchn foreignmemory gnttab devicemodel hypfs store".split()]
-# What Debian's programs have compiled in: a folder, its entry, and where that is here (below the host's folder, or an
-# absolute path). Below "run" is what our own programs use in its place, so that both meet; libxenstat reads the folder
-# of dom0's backend drivers.
+# What Debian's programs have compiled in: a folder, its entry, and where that is here (below the host's folder, or
+# an absolute path). Below "run" is what our own programs use in its place, so that both meet; libxenstat reads the
+# folder of dom0's backend drivers.
 PLACES = [("/run", "xen", "run/xen"), ("/run", "xenstored", "run/xenstored"), ("/run", "lock", "lock"),
           ("/var/lib", "xen", "run/lib"), ("/var/log", "xen", "run/log"),
           ("/usr/lib", "xen-4.17", os.path.join(STOCK, "usr/lib/xen-4.17")),
           ("/sys/bus", "xen-backend", "xen-backend")]
+HEAD = """# Debian's unmodified clients on Krypton
+
+Written by the test run (`scripts/test gcc install system publish`), from tests/system/test_stock.py and
+test_libvirt.py. Every client is Debian's program as it is packaged. All that a row does not name is ours: the
+core, the other daemons, and below the client every Xen library that is not in its third column. Where that
+column has several lists, it was done on each of them.
+
+"""
 COLUMNS = ["client", "version", "Debian's Xen libraries below it", "what was done", "result"]
-ROWS = []                             # what was done, a dict each: client, version, stack, what was done, result
+ROWS = []                             # a dict each: client, version, stack, what was done, result
 
 
 def package_version(root, package):
     """The version of one of Debian's packages, as its changelog names it."""
     names = glob.glob(os.path.join(root, "usr/share/doc", package, "changelog.Debian*"))
-    out = subprocess.run(["gzip", "-dcf", *names[:1]], stdout=subprocess.PIPE, text=True, errors="replace").stdout
-    found = re.match(r"\S+ \((\S+)\)", out)
+    out = subprocess.run(["gzip", "-dcf", *names[:1]], stdout=subprocess.PIPE, text=True, errors="replace")
+    found = re.match(r"\S+ \((\S+)\)", out.stdout)
     return found.group(1) if found else "?"
 
 
@@ -71,8 +81,8 @@ exec "$@"
             os.symlink(target, entry)
 
     def add_proc_xen(self, port):
-        """For a store: /proc/xen as a Xen dom0's kernel has it, with the store's port and its page, and a limit of
-        open files that nobody needs to be root for."""
+        """For a store: /proc/xen as a Xen dom0's kernel has it, with the store's port and its page, and a limit
+        of open files that nobody needs to be root for."""
         new = self.folder + "/new/proc"
         os.makedirs(new + "/xen")
         os.makedirs(new + "/sys/fs")
@@ -87,23 +97,25 @@ exec "$@"
 
     def command(self, *argv, proc=False):
         folders = self.folders + ["/proc"] * proc
-        return ["unshare", "-U", "-r", "-m", "sh", "-c", self.SCRIPT, "sh", self.folder, " ".join(folders), *argv]
+        return ["unshare", "-U", "-r", "-m", "sh", "-c", self.SCRIPT, "sh", self.folder, " ".join(folders),
+                *argv]
 
     def why_not(self, **kw):
         """Why this machine lets nobody make such namespaces, or None."""
-        r = subprocess.run(self.command("true", **kw), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        r = subprocess.run(self.command("true", **kw), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           text=True)
         return r.stdout.strip() if r.returncode else None
 
 
 class StockTest(HostTest):
     ours = ()                         # libraries above the low ones that are ours too
     places = ()                       # besides PLACES
-    roots = {STOCK: "xen-utils-4.17"}  # where Debian's packages are unpacked: the one that names their version
+    roots = {STOCK: "xen-utils-4.17"}  # where Debian's packages are unpacked: one that names their version
 
     @classmethod
     def setUpClass(cls):
         if not all(cls.roots):
-            raise unittest.SkipTest("Debian's programs are not here: KR_STOCK_XEN or KR_STOCK_LIBVIRT is not set")
+            raise unittest.SkipTest("no Debian programs: KR_STOCK_XEN or KR_STOCK_LIBVIRT is not set")
         super().setUpClass()
         try:
             cls.prepare()
@@ -131,8 +143,10 @@ class StockTest(HostTest):
                 raise AssertionError("our %s is not installed" % name)
             for path in found:
                 os.symlink(path, os.path.join(libs, os.path.basename(path)))
-        cls.env = dict(host.env, XENSTORED_PATH=host.path("xenstored", "socket"), LD_LIBRARY_PATH=":".join(
-            [libs] + [os.path.join(root, d, "x86_64-linux-gnu") for root in cls.roots for d in ("usr/lib", "lib")]))
+        paths = [libs] + [os.path.join(root, folder, "x86_64-linux-gnu")
+                          for root in cls.roots for folder in ("usr/lib", "lib")]
+        cls.env = dict(host.env, XENSTORED_PATH=host.path("xenstored", "socket"),
+                       LD_LIBRARY_PATH=":".join(paths))
 
     @classmethod
     def tearDownClass(cls):
@@ -141,8 +155,9 @@ class StockTest(HostTest):
 
     def stock(self, program, *args, status=0, timeout=120):
         """Runs one of Debian's programs and returns what it printed, or fails."""
-        r = subprocess.run(self.ns.command(self.program(program), *args), env=self.env, timeout=timeout, text=True,
-                           errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        r = subprocess.run(self.ns.command(self.program(program), *args), env=self.env, timeout=timeout,
+                           text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE)
         if status is not None and r.returncode != status:
             raise AssertionError("Debian's %s %s: exit %d\n%s%s" %
                                  (program, " ".join(args), r.returncode, r.stdout, r.stderr))
@@ -190,8 +205,8 @@ class StockTest(HostTest):
 
     def libraries(self, program):
         """Where the dynamic linker finds a program's Xen libraries: name -> path."""
-        out = subprocess.run(["/lib64/ld-linux-x86-64.so.2", "--list", self.program(program)], env=self.env, check=True,
-                             stdout=subprocess.PIPE, text=True).stdout
+        out = subprocess.run(["/lib64/ld-linux-x86-64.so.2", "--list", self.program(program)], env=self.env,
+                             check=True, stdout=subprocess.PIPE, text=True).stdout
         return dict(re.findall(r"(libx(?:en|l)\w+)\.so\S* => (\S+)", out))
 
     def done(self, client, what, program=None):
@@ -202,11 +217,13 @@ class StockTest(HostTest):
         path = self.program(program or client)
         theirs = sorted(name for name, where in self.libraries(path).items() if where.startswith(STOCK))
         root = next(root for root in self.roots if path.startswith(root))
-        self.add_row(client, what, "works", package_version(root, self.roots[root]), ", ".join(theirs) or "none")
+        self.add_row(client, what, "works", package_version(root, self.roots[root]),
+                     ", ".join(theirs) or "none")
 
     @staticmethod
     def add_row(client, what, result, version="", stack=""):
-        ROWS.append({"client": client, "version": version, "stack": stack, "what was done": what, "result": result})
+        ROWS.append({"client": client, "version": version, "stack": stack, "what was done": what,
+                     "result": result})
 
     def run(self, result=None):
         bad, skipped = len(result.failures) + len(result.errors), len(result.skipped)
@@ -219,8 +236,8 @@ class StockTest(HostTest):
         return value
 
     def hello(self, **keys):
-        return self.host.config(**dict(dict(kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None, extra=None,
-                                            memory=32), **keys))
+        hello = dict(kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None, extra=None, memory=32)
+        return self.host.config(**dict(hello, **keys))
 
     def stock_console(self, name):
         con = Console(name, env=self.env, command=self.ns.command(self.program("xl"), "console", name))
@@ -229,7 +246,8 @@ class StockTest(HostTest):
 
     def ask(self, con, command, timeout=60):
         con.send("echo B''EGIN; %s; echo E''ND" % command)
-        return con.expect(r"BEGIN\r?\n((?s:.*?))END\r?\n", timeout).group(1).decode(errors="replace").replace("\r", "")
+        said = con.expect(r"BEGIN\r?\n((?s:.*?))END\r?\n", timeout).group(1)
+        return said.decode(errors="replace").replace("\r", "")
 
     def row(self, name):
         """A domain's line of xl list: domid, memory, vcpus, state."""
@@ -253,11 +271,7 @@ def write_table():
         [client, version, "; ".join(sorted(stacks, key=len, reverse=True)), what, result]
         for (client, version, what, result), stacks in sorted(rows.items(), key=lambda item: item[0][0])]
     with open(TABLE, "w") as f:
-        f.write("# Debian's unmodified clients on Krypton\n\nWritten by the test run (`scripts/test gcc install system "
-                "publish`), from tests/system/test_stock.py and\ntest_libvirt.py. Every client is Debian's program as "
-                "it is packaged. All that a row does not name is ours: the\ncore, the other daemons, and below the "
-                "client every Xen library that is not in its third column. Where that\ncolumn has several lists, it was "
-                "done on each of them.\n\n")
+        f.write(HEAD)
         for cells in lines:
             f.write("| %s |\n" % " | ".join(cells))
 
@@ -265,7 +279,8 @@ def write_table():
 def rows_of(path):
     """A table's rows, without the versions, which change whenever Debian publishes a fix."""
     with open(path) as f:
-        cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in f if line.startswith("|")]
+        lines = [line.strip().strip("|") for line in f if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines]
     return [" | ".join(row[:1] + row[2:]) for row in cells[2:]]
 
 

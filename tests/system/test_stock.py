@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Debian's unmodified Xen 4.17 programs, above our low libraries and on our core (stock.py says how they are run)."""
+"""Debian's unmodified Xen 4.17 programs, above our low libraries and on our core; stock.py says how they are run."""
 import ctypes
 import json
 import os
@@ -144,7 +144,8 @@ class Toolstack(StockTest):
         self.assertIn("(XEN) domain %d: guest" % domid, self.xl("dmesg"))
         self.done("xl", "debug-keys, dmesg -c")
         self.xl("sysrq", "guest", "h")
-        self.host.wait("the guest's kernel has the key", lambda: "HELP" in self.ask(con, "dmesg | grep sysrq:"), 60)
+        self.host.wait("the guest's kernel has the key",
+                       lambda: "HELP" in self.ask(con, "dmesg | grep sysrq:"), 60)
         self.done("xl", "sysrq: seen by the guest")
         self.xl("trigger", "guest", "nmi", "1")
         self.host.wait("the guest has its NMI",
@@ -154,7 +155,8 @@ class Toolstack(StockTest):
     def life_reboot(self):
         before = self.host.domains()["guest"]
         self.xl("reboot", "guest")
-        self.host.wait("the guest is another domain", lambda: self.host.domains().get("guest", before) != before, 60)
+        self.host.wait("the guest is another domain",
+                       lambda: self.host.domains().get("guest", before) != before, 60)
         con = self.stock_console("guest")
         con.expect(PROMPT, 180)
         self.assertRegex(self.row("guest")[3], r"^[-r][-b]----$")
@@ -221,7 +223,8 @@ class CrossPairs(StockTest):
         other("mem-set", "shared", "200")
         self.host.wait("the guest has given memory back", lambda: int(self.row("shared")[1]) <= 201, 60)
         other("shutdown", "shared")
-        self.host.wait("%s, which created it, has destroyed it" % supervisor, lambda: not self.host.domains(), 60)
+        self.host.wait("%s, which created it, has destroyed it" % supervisor,
+                       lambda: not self.host.domains(), 60)
 
     def test_debian_controls_ours(self):
         self.control(self.host.xl, self.xl, "our xl")
@@ -247,8 +250,8 @@ class Clients(StockTest):
         self.stock("xenstore-exists", "/test/a", status=1)
         self.stock("xenstore-read", "/test/a", status=1)
         self.done("xenstore-*", "write, read, list, ls, chmod, exists, rm", "xenstore-ls")
-        watch = subprocess.Popen(self.ns.command(self.program("xenstore-watch"), "-n", "2", "/test/w"), env=self.env,
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        watch = subprocess.Popen(self.ns.command(self.program("xenstore-watch"), "-n", "2", "/test/w"),
+                                 env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.addCleanup(self.end, watch)
         with watch.stdout as out:
             self.assertEqual(out.readline(), "/test/w\n")
@@ -341,8 +344,8 @@ class Stores(StockTest):
         self.replace_service("xenconsoled")
         self.replace_service("xenstored")
         store = self.daemon(name, *args, proc=True)
-        self.host.wait("%s answers" % name,
-                       lambda: store.poll() is not None or self.host.run("xenstore-exists", "/").returncode == 0, 30)
+        self.host.wait("%s answers" % name, lambda: store.poll() is not None or
+                       self.host.run("xenstore-exists", "/").returncode == 0, 30)
         self.assertIsNone(store.poll(), self.log_of(name))
         self.addCleanup(self.destroy_all)
         return store
@@ -362,8 +365,8 @@ class Stores(StockTest):
         """It stands below our consoles, tools and xl."""
         store = self.start_store(name, *args)
         self.host.ok("xen-init-dom0")
-        consoled = subprocess.Popen(["xenconsoled"], env=self.host.env, stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        consoled = subprocess.Popen(["xenconsoled"], env=self.host.env, start_new_session=True,
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(self.end, consoled)
         self.boot(self.host.xl)
         self.host.ok("xenstore-write", "/tool/test", "kept")
