@@ -267,6 +267,7 @@ static void run_loads(void)
 {
     static const struct { unsigned clients, window; const char *name; } shapes[] = {
         { 1, 1, "1 outstanding" }, { 1, 64, "64 outstanding" }, { 4, 1, "4 clients" },
+        { 4, 16, "4 clients, 16 outstanding" },
     };
     char name[64];
 

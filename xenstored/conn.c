@@ -302,6 +302,10 @@ static bool input_some(struct conn *c)
         if (n <= 0)
             return false;
         c->in_have += (size_t)n;
+        if (c->ops->drained_by_short_read && (size_t)n < room) {
+            handle_buffered(c, &budget);
+            return !budget && !c->dead;
+        }
     }
     return false;
 }

@@ -135,6 +135,7 @@ void store_free(struct store *s)
     for (int i = 0; i < SPECIAL_COUNT; i++)
         perms_unref(s->special[i]);
     free(s->watches.bucket);
+    free(s->listing.names);
     free(s->by_port);
     free(s->books.flat);
     if (s->log)

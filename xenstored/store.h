@@ -160,6 +160,7 @@ struct state_conn;
 
 struct conn_ops {
     const char *kind;
+    bool drained_by_short_read; /* a read() that gives less than was asked for says that there is no more */
     bool persistent;    /* is in the journal: goes on when we have been killed */
     /* Before it is served; may be NULL. */
     void (*begin)(struct conn *c);
@@ -385,6 +386,14 @@ int op_set_feature(struct request *rq);
 int op_get_quota(struct request *rq);
 int op_set_quota(struct request *rq);
 
+/* The names of a directory's children, each with its NUL, in the order in which they were made. */
+struct listing {
+    uint64_t kids_gen;          /* of what it is; 0: of nothing */
+    size_t len, room;
+    char *names;
+    char path[PATH_ABS_MAX + 1];
+};
+
 /* ---- The whole ---- */
 
 enum { SPECIAL_INTRODUCE, SPECIAL_RELEASE, SPECIAL_COUNT };
@@ -414,6 +423,7 @@ struct store {
     uint32_t nr_ports;
     bool settling;
     uint64_t wake_ms;               /* when store_tick() has something to do; 0: never */
+    struct listing listing;         /* the last one that was asked for */
     unsigned trace;                 /* TRACE_*: what goes to the log file */
     unsigned trace_switches;        /* and what would if it were on */
     FILE *log;                      /* NULL: standard error */
