@@ -416,9 +416,12 @@ static bool live_update(struct run *r)
         fprintf(stderr, "usage: xenstore-control live-update [-c CMDLINE] [-F] [-t SECONDS] [-v VERSION] FILE\n");
         return false;
     }
-    return update_step(r, (char *[]){ (char *)"-f", file }, 2) &&
-           (!cmdline || update_step(r, (char *[]){ (char *)"-c", cmdline }, 2)) &&
-           update_step(r, start, n);
+    bool ok = update_step(r, (char *[]){ (char *)"-f", file }, 2) &&
+              (!cmdline || update_step(r, (char *[]){ (char *)"-c", cmdline }, 2)) &&
+              update_step(r, start, n);
+    if (ok)
+        puts("OK");
+    return ok;
 }
 
 static bool cmd_control(struct run *r)
