@@ -379,6 +379,22 @@ static int reclaim_host(void *arg)
     return d->real ? host_real_hand_over(d->real, true) : 0;
 }
 
+/* As Xen's daemon finds it. */
+static int dom0_port(void *arg)
+{
+    struct daemon *d = arg;
+    unsigned port = 0;
+    FILE *f = fopen("/proc/xen/xsd_port", "re");
+
+    if (!f)
+        return 0;
+    if (fscanf(f, "%u", &port) != 1)
+        port = 0;
+    fclose(f);
+    int local = port && d->real ? d->s.host.ops->bind(d->s.host.priv, 0, port) : 0;
+    return local > 0 ? local : 0;
+}
+
 static void allow_update(struct daemon *d, char **argv)
 {
     d->update.argv = argv;
@@ -388,6 +404,7 @@ static void allow_update(struct daemon *d, char **argv)
     d->update.release = release_host;
     d->update.reclaim = reclaim_host;
     d->update.exec = execv;
+    d->update.dom0_port = dom0_port;
     d->update.arg = d;
     update_allow(&d->s, &d->update);
 }
