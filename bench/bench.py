@@ -163,6 +163,12 @@ def guest(host, runs):
     return [(name, unit, statistics.median(v), None) for (name, unit), v in figures.items()]
 
 
+@bench("the store: operations, transactions, watches, many domains, memory, live update; peers: Debian's two daemons")
+def store(host, runs):
+    import store_bench
+    return store_bench.run(host, runs)
+
+
 def main():
     ap = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n\n")[0])
     ap.add_argument("name", nargs="?", help="the bench; without it, they are listed")

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "xenstored/hash.h"
 #include "xenstored/journal.h"
 #include "xenstored/store.h"
 
@@ -58,9 +59,16 @@ void conn_kill(struct conn *c)
 
 /* ---- Output ---- */
 
+static uint32_t event_hash(const char *payload, size_t len)
+{
+    return (uint32_t)hash_name(payload, len, 2) | 1;
+}
+
 static void outmsg_free(struct conn *c, struct outmsg *m)
 {
     TAILQ_REMOVE(&c->out, m, link);
+    if (m->hash)
+        LIST_REMOVE(m, same);
     c->out_bytes -= m->len;
     memory_give(c->dom, sizeof(*m) + m->len);
     cause_unref(c->s, m->cause);
@@ -86,6 +94,7 @@ static int conn_queue(struct conn *c, const struct xsd_sockmsg *hdr, const void 
     }
     m->len = (uint32_t)len;
     m->sent = 0;
+    m->hash = 0;
     m->cause = cause;
     if (cause)
         cause->refs++;
@@ -139,21 +148,30 @@ void conn_error(struct request *rq, int err)
     conn_reply(rq, name, strlen(name) + 1);
 }
 
+static struct outmsg_list *event_bucket(struct conn *c, uint32_t hash)
+{
+    return &c->events[hash % EVENT_BUCKETS];
+}
+
 /* A guest that is slow to read gets the same event once. */
-static bool event_waits(const struct conn *c, const char *payload, size_t len)
+static bool event_waits(struct conn *c, uint32_t hash, const char *payload, size_t len)
 {
     const struct outmsg *m;
 
-    TAILQ_FOREACH(m, &c->out, link) {
-        struct xsd_sockmsg hdr;
-
-        if (m->len != sizeof(hdr) + len || m->sent)
-            continue;
-        memcpy(&hdr, m->data, sizeof(hdr));
-        if (hdr.type == XS_WATCH_EVENT && !memcmp(m->data + sizeof(hdr), payload, len))
+    LIST_FOREACH(m, event_bucket(c, hash), same)
+        if (m->hash == hash && !m->sent && m->len == sizeof(struct xsd_sockmsg) + len &&
+            !memcmp(m->data + sizeof(struct xsd_sockmsg), payload, len))
             return true;
-    }
     return false;
+}
+
+/* m is an event, not yet sent. */
+static void event_remember(struct conn *c, struct outmsg *m)
+{
+    if (domain_privileged(c->dom))
+        return;
+    m->hash = event_hash(m->data + sizeof(struct xsd_sockmsg), m->len - sizeof(struct xsd_sockmsg));
+    LIST_INSERT_HEAD(event_bucket(c, m->hash), m, same);
 }
 
 void conn_event(struct conn *c, const char *path, const char *token, struct cause *cause)
@@ -168,9 +186,10 @@ void conn_event(struct conn *c, const char *path, const char *token, struct caus
     memcpy(payload, path, path_len);
     memcpy(payload + path_len, token, token_len);
     hdr.len = (uint32_t)(path_len + token_len);
-    if (!domain_privileged(c->dom) && event_waits(c, payload, hdr.len))
+    if (!domain_privileged(c->dom) && event_waits(c, event_hash(payload, hdr.len), payload, hdr.len))
         return;
-    conn_queue(c, &hdr, payload, cause);
+    if (!conn_queue(c, &hdr, payload, cause))
+        event_remember(c, TAILQ_LAST(&c->out, outmsg_queue));
 }
 
 static void sent_bytes(struct conn *c, size_t n)
@@ -302,6 +321,10 @@ static bool input_some(struct conn *c)
         if (n <= 0)
             return false;
         c->in_have += (size_t)n;
+        if (c->ops->drained_by_short_read && (size_t)n < room) {
+            handle_buffered(c, &budget);
+            return !budget && !c->dead;
+        }
     }
     return false;
 }
@@ -460,6 +483,8 @@ static int load_message(struct conn *c, const void *data, size_t len, bool event
         store_wake_at(c->s, m->deadline_ms);
     }
     TAILQ_INSERT_TAIL(&c->out, m, link);
+    if (event)
+        event_remember(c, m);
     c->out_bytes += len;
     c->dom->memory += (int64_t)(sizeof(*m) + len);
     return 0;

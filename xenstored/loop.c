@@ -16,32 +16,50 @@
 #include "common/log.h"
 #include "xenstored/update.h"
 
+#define BATCH 64        /* events taken at once */
+#define LISTEN_MAX 16
+
+/* What an epoll event belongs to: the first member of whatever that is. */
+struct source {
+    void (*ready)(struct source *src, uint32_t events);
+    struct loop *loop;
+    int fd;
+};
+
 struct loop {
-    sd_event *event;
+    int epoll;
     struct store *store;
+    struct source host, stop, listen[LISTEN_MAX];
+    unsigned nr_listen;
     int (*host_pending)(void *arg, bool *domain_event);
     void *host_arg;
-    sd_event_source *settle;    /* runs once after a store_settle() left something over */
-    sd_event_source *tick;
-    uint64_t ticking;           /* the time that tick is set to; 0: off */
+    bool settle;                /* the last store_settle() left something over */
+    bool stopping;
+    int error;
     int spare_fd;               /* given up to turn a client away when there are no more */
 };
 
 /* A client's socket. */
 struct client {
-    struct loop *loop;
+    struct source src;
     struct conn *conn;
-    sd_event_source *source;
     uint32_t events;
-    int fd;
 };
+
+static int watch_fd(struct loop *l, struct source *src, int fd, void (*ready)(struct source *, uint32_t))
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data.ptr = src };
+
+    *src = (struct source){ ready, l, fd };
+    return epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
 
 /* ---- A socket as a connection's transport ---- */
 
 static ssize_t client_read(struct conn *c, void *buf, size_t len)
 {
     struct client *cl = c->transport;
-    ssize_t n = recv(cl->fd, buf, len, MSG_DONTWAIT);
+    ssize_t n = recv(cl->src.fd, buf, len, MSG_DONTWAIT);
 
     if (n > 0)
         return n;
@@ -52,7 +70,7 @@ static ssize_t client_writev(struct conn *c, const struct iovec *iov, int count)
 {
     struct client *cl = c->transport;
     struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
-    ssize_t n = sendmsg(cl->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = sendmsg(cl->src.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (n >= 0)
         return n;
@@ -64,7 +82,9 @@ static void client_interest(struct conn *c, bool rd, bool wr)
     struct client *cl = c->transport;
     uint32_t events = (rd ? (uint32_t)EPOLLIN : 0) | (wr ? (uint32_t)EPOLLOUT : 0);
 
-    if (events != cl->events && sd_event_source_set_io_events(cl->source, events) >= 0)
+    struct epoll_event ev = { .events = events, .data.ptr = &cl->src };
+
+    if (events != cl->events && !epoll_ctl(cl->src.loop->epoll, EPOLL_CTL_MOD, cl->src.fd, &ev))
         cl->events = events;
 }
 
@@ -76,8 +96,7 @@ static void client_fail(struct conn *c, uint32_t error)
 
 static void client_free(struct client *cl)
 {
-    sd_event_source_disable_unref(cl->source);
-    close(cl->fd);
+    close(cl->src.fd); /* out of the epoll set, too */
     free(cl);
 }
 
@@ -91,58 +110,21 @@ static void client_save(struct conn *c, struct state_conn *out)
     const struct client *cl = c->transport;
 
     out->type = STATE_CONN_SOCKET;
-    out->u.socket_fd = cl->fd;
+    out->u.socket_fd = cl->src.fd;
 }
 
 static const struct conn_ops client_ops = {
-    .kind = "socket", .read = client_read, .writev = client_writev, .interest = client_interest,
+    .kind = "socket", .drained_by_short_read = true, .read = client_read, .writev = client_writev, .interest = client_interest,
     .fail = client_fail, .close = client_close, .save = client_save,
 };
 
-/* ---- Going on later ---- */
-
-static void arm_tick(struct loop *l)
-{
-    uint64_t at = l->store->wake_ms;
-
-    if (at == l->ticking)
-        return;
-    /* The store's clock is the event loop's, in milliseconds. */
-    if (at)
-        sd_event_source_set_time(l->tick, at * 1000);
-    sd_event_source_set_enabled(l->tick, at ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
-    l->ticking = at;
-}
-
-static void settle(struct loop *l)
-{
-    store_settle(l->store);
-    if (l->store->update && update_due(l->store))
-        update_run(l->store);
-    arm_tick(l);
-}
-
-static int on_settle(sd_event_source *src, void *arg)
-{
-    settle(arg);
-    return 0;
-}
-
-static int on_tick(sd_event_source *src, uint64_t usec, void *arg)
-{
-    struct loop *l = arg;
-
-    l->ticking = 0;
-    store_tick(l->store);
-    settle(l);
-    return 0;
-}
+/* ---- Time ---- */
 
 static void kick(struct store *s)
 {
     struct loop *l = s->loop;
 
-    sd_event_source_set_enabled(l->settle, SD_EVENT_ONESHOT);
+    l->settle = true;
 }
 
 static uint64_t now_ms(struct store *s)
@@ -155,18 +137,15 @@ static uint64_t now_ms(struct store *s)
 
 /* ---- Sources ---- */
 
-static int on_client(sd_event_source *src, int fd, uint32_t events, void *arg)
+static void on_client(struct source *src, uint32_t events)
 {
-    struct client *cl = arg;
-    struct loop *l = cl->loop;
+    struct client *cl = (struct client *)src;
 
     /* A peer that hangs up while reading is paused would be reported for ever. */
     if (events & (EPOLLHUP | EPOLLERR) && !(events & EPOLLIN))
         conn_kill(cl->conn);
     else
         conn_wake(cl->conn);
-    settle(l);
-    return 0;
 }
 
 static int client_new(struct loop *l, int fd, struct client **out)
@@ -178,10 +157,8 @@ static int client_new(struct loop *l, int fd, struct client **out)
         close(fd);
         return -ENOMEM;
     }
-    cl->fd = fd;
-    cl->loop = l;
     cl->events = EPOLLIN;
-    err = sd_event_add_io(l->event, &cl->source, fd, EPOLLIN, on_client, cl);
+    err = watch_fd(l, &cl->src, fd, on_client);
     if (err < 0) {
         close(fd);
         free(cl);
@@ -217,15 +194,6 @@ static struct conn *adopt(struct store *s, int fd)
     return client_new(s->loop, fd, &cl) ? NULL : cl->conn;
 }
 
-/* The source lives as long as the event loop. */
-static int leave_to_event(sd_event_source *src)
-{
-    int err = sd_event_source_set_floating(src, 1);
-
-    sd_event_source_unref(src);
-    return err < 0 ? err : 0;
-}
-
 /* Out of descriptors, the one who waits would wake us for ever: it is let in and out. */
 static void turn_away(struct loop *l, int fd)
 {
@@ -236,65 +204,58 @@ static void turn_away(struct loop *l, int fd)
     l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static int on_listen(sd_event_source *src, int fd, uint32_t events, void *arg)
+static void on_listen(struct source *src, uint32_t events)
 {
-    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int client = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     int err;
 
     if (client < 0) {
         if (errno == EMFILE || errno == ENFILE)
-            turn_away(arg, fd);
+            turn_away(src->loop, src->fd);
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
             kr_log_once(KR_ERR, "cannot accept a client: %s", strerror(errno));
-        return 0;
+        return;
     }
-    err = loop_client(arg, client);
+    err = loop_client(src->loop, client);
     if (err)
         kr_log(KR_ERR, "cannot serve a client: %s", strerror(-err));
-    return 0;
 }
 
 int loop_listen(struct loop *l, int fd)
 {
-    sd_event_source *src;
-    int err = sd_event_add_io(l->event, &src, fd, EPOLLIN, on_listen, l);
-
-    if (err < 0)
-        return err;
-    sd_event_source_set_io_fd_own(src, 1);
-    return leave_to_event(src);
+    if (l->nr_listen == LISTEN_MAX)
+        return -EMFILE;
+    int err = watch_fd(l, &l->listen[l->nr_listen], fd, on_listen);
+    if (!err)
+        l->nr_listen++;
+    return err;
 }
 
-static int on_host(sd_event_source *src, int fd, uint32_t events, void *arg)
+static void on_host(struct source *src, uint32_t events)
 {
-    struct loop *l = arg;
+    struct loop *l = src->loop;
     bool domain_event = false;
 
     if (events & (EPOLLHUP | EPOLLERR)) {
         kr_log(KR_ERR, "the hypervisor's connection is gone");
-        return sd_event_exit(l->event, 1);
+        l->error = -EPIPE;
+        l->stopping = true;
+        return;
     }
     int port = l->host_pending(l->host_arg, &domain_event);
     if (port < 0)
-        return 0;
+        return;
     if (domain_event)
         domain_check_all(l->store);
     else
         ring_event(l->store, (uint32_t)port);
-    settle(l);
-    return 0;
 }
 
 int loop_host(struct loop *l, int fd, int (*pending)(void *arg, bool *domain_event), void *arg)
 {
-    sd_event_source *src;
-    int err = sd_event_add_io(l->event, &src, fd, EPOLLIN, on_host, l);
-
-    if (err < 0)
-        return err;
     l->host_pending = pending;
     l->host_arg = arg;
-    return leave_to_event(src);
+    return watch_fd(l, &l->host, fd, on_host);
 }
 
 /* True if someone answers at path. */
@@ -334,25 +295,69 @@ int loop_make_socket(const char *path)
 
 /* ---- The whole ---- */
 
+static void settle(struct loop *l)
+{
+    l->settle = false;
+    store_settle(l->store);
+    if (l->store->update && update_due(l->store))
+        update_run(l->store);
+}
+
+/* How long to wait for events, in ms. */
+static int patience(const struct loop *l)
+{
+    uint64_t at = l->store->wake_ms, now;
+
+    if (l->settle)
+        return 0;
+    if (!at)
+        return -1;
+    now = now_ms(l->store);
+    return at <= now ? 0 : at - now < 60000 ? (int)(at - now) : 60000;
+}
+
+static int turn(struct loop *l)
+{
+    struct epoll_event ev[BATCH];
+    int n = epoll_wait(l->epoll, ev, BATCH, patience(l));
+
+    if (n < 0 && errno != EINTR)
+        return -errno;
+    for (int i = 0; i < n; i++) {
+        struct source *src = ev[i].data.ptr;
+
+        src->ready(src, ev[i].events); /* frees nothing: connections end when the store settles */
+    }
+    if (l->store->wake_ms && now_ms(l->store) >= l->store->wake_ms)
+        store_tick(l->store);
+    settle(l);
+    return 0;
+}
+
+static void on_stop(struct source *src, uint32_t events)
+{
+    src->loop->stopping = true;
+}
+
+int loop_run(struct loop *l, int fd)
+{
+    int err = watch_fd(l, &l->stop, fd, on_stop);
+
+    while (!err && !l->stopping)
+        err = turn(l);
+    return err ? err : l->error;
+}
+
 int loop_new(struct loop **out, struct store *s)
 {
     struct loop *l = calloc(1, sizeof(*l));
-    int err;
 
     if (!l)
         return -ENOMEM;
-    l->store = s;
     l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    err = sd_event_new(&l->event);
-    if (err >= 0)
-        err = sd_event_add_defer(l->event, &l->settle, on_settle, l);
-    if (err >= 0)
-        err = sd_event_source_set_enabled(l->settle, SD_EVENT_OFF);
-    if (err >= 0)
-        err = sd_event_add_time(l->event, &l->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, l);
-    if (err >= 0)
-        err = sd_event_source_set_enabled(l->tick, SD_EVENT_OFF);
-    if (err < 0) {
+    l->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (l->epoll < 0) {
+        int err = -errno;
         loop_free(l);
         return err;
     }
@@ -372,25 +377,19 @@ void loop_attach(struct loop *l, struct store *s)
 
 void loop_detach(struct loop *l)
 {
-    sd_event_source_set_enabled(l->settle, SD_EVENT_OFF);
-    sd_event_source_set_enabled(l->tick, SD_EVENT_OFF);
-    l->ticking = 0;
     l->store = NULL;
+    l->settle = false;
 }
 
 void loop_free(struct loop *l)
 {
     if (!l)
         return;
-    sd_event_source_disable_unref(l->settle);
-    sd_event_source_disable_unref(l->tick);
-    sd_event_unref(l->event);
+    for (unsigned i = 0; i < l->nr_listen; i++)
+        close(l->listen[i].fd);
+    if (l->epoll >= 0)
+        close(l->epoll);
     if (l->spare_fd >= 0)
         close(l->spare_fd);
     free(l);
-}
-
-sd_event *loop_event(struct loop *l)
-{
-    return l->event;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's event loop (sd-event): listening sockets, their clients, the hypervisor's events.
+ * The daemon's event loop: listening sockets, their clients, the hypervisor's events, a timer, a
+ * descriptor that ends it. One epoll set; all that is ready is looked at before the store settles, so
+ * that many clients cost no more system calls than they need.
  * Functions return 0 or a negative errno. Never: looks into messages.
  */
 #ifndef XENSTORED_LOOP_H
 #define XENSTORED_LOOP_H
-
-#include <systemd/sd-event.h>
 
 #include "xenstored/store.h"
 
@@ -17,7 +17,8 @@ void loop_free(struct loop *l);
 /* The store is to be freed while the loop stays, for another. */
 void loop_detach(struct loop *l);
 void loop_attach(struct loop *l, struct store *s);
-sd_event *loop_event(struct loop *l);
+/* Until fd, which stays the caller's, is readable: 0; or something failed. */
+int loop_run(struct loop *l, int fd);
 /* Takes over the listening socket. */
 int loop_listen(struct loop *l, int fd);
 /* A client's connected socket, taken over in any case. */

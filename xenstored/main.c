@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -378,6 +379,22 @@ static int reclaim_host(void *arg)
     return d->real ? host_real_hand_over(d->real, true) : 0;
 }
 
+/* As Xen's daemon finds it. */
+static int dom0_port(void *arg)
+{
+    struct daemon *d = arg;
+    unsigned port = 0;
+    FILE *f = fopen("/proc/xen/xsd_port", "re");
+
+    if (!f)
+        return 0;
+    if (fscanf(f, "%u", &port) != 1)
+        port = 0;
+    fclose(f);
+    int local = port && d->real ? d->s.host.ops->bind(d->s.host.priv, 0, port) : 0;
+    return local > 0 ? local : 0;
+}
+
 static void allow_update(struct daemon *d, char **argv)
 {
     d->update.argv = argv;
@@ -387,27 +404,23 @@ static void allow_update(struct daemon *d, char **argv)
     d->update.release = release_host;
     d->update.reclaim = reclaim_host;
     d->update.exec = execv;
+    d->update.dom0_port = dom0_port;
     d->update.arg = d;
     update_allow(&d->s, &d->update);
 }
 
-static int on_signal(sd_event_source *src, const struct signalfd_siginfo *si, void *arg)
-{
-    return sd_event_exit(sd_event_source_get_event(src), 0);
-}
-
-static int catch_signals(sd_event *e)
+/* A descriptor that is readable when we are to end, or -errno. */
+static int catch_signals(void)
 {
     sigset_t set;
-    int err;
 
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    err = sd_event_add_signal(e, NULL, SIGTERM, on_signal, NULL);
-    return err < 0 ? err : sd_event_add_signal(e, NULL, SIGINT, on_signal, NULL);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
 }
 
 static int open_host(struct daemon *d)
@@ -426,7 +439,7 @@ static int open_host(struct daemon *d)
 
 static int serve(struct daemon *d, int argc, char **argv)
 {
-    int err = catch_signals(loop_event(d->loop));
+    int stop = catch_signals(), err = stop;
 
     if (err >= 0 && d->real)
         err = loop_host(d->loop, host_real_fd(d->real), host_real_pending, d->real);
@@ -447,11 +460,12 @@ static int serve(struct daemon *d, int argc, char **argv)
     }
     sd_notify(0, "READY=1");
     kr_log(KR_INFO, "ready");
-    err = sd_event_loop(loop_event(d->loop));
+    err = loop_run(d->loop, stop);
+    close(stop);
     sd_notify(0, "STOPPING=1");
     if (d->own_socket)
         unlink(d->socket);
-    return err < 0 ? 1 : err;
+    return err < 0;
 }
 
 /* Every client and guest costs descriptors; what we may have, we take. */

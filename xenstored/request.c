@@ -136,38 +136,66 @@ static int op_read(struct request *rq)
     return err ? err : conn_reply(rq, node_value(n), n->value_len);
 }
 
-static int directory(struct request *rq, const struct node **n, const struct node ***kids)
+/* Everything of a listing that has been made again: the sorted names, one after the other. */
+static int listing_make(struct listing *l, const struct node *n)
 {
+    const struct node **kids = node_children(n);
+    size_t len = 0;
+
+    if (!kids)
+        return ENOMEM;
+    for (uint32_t i = 0; i < n->nkids; i++)
+        len += kids[i]->name_len + 1u;
+    if (len > l->room) {
+        char *grown = realloc(l->names, len);
+        if (!grown) {
+            free(kids);
+            return ENOMEM;
+        }
+        l->names = grown;
+        l->room = len;
+    }
+    char *at = l->names;
+    for (uint32_t i = 0; i < n->nkids; i++) {
+        memcpy(at, kids[i]->data, kids[i]->name_len);
+        at += kids[i]->name_len;
+        *at++ = 0;
+    }
+    l->len = len;
+    free(kids);
+    return 0;
+}
+
+/*
+ * The last listing is kept: who reads a long one asks for it part by part, and others ask again and
+ * again for one that has not changed. A path's set of children never has the same generation twice.
+ */
+static int directory(struct request *rq, const struct node **n)
+{
+    struct listing *l = &rq->s->listing;
     int err = reach(rq, PERM_READ, TX_READ_LIST, n);
 
     if (err)
         return err;
-    *kids = node_children(*n);
-    return *kids ? 0 : ENOMEM;
+    if (l->kids_gen == (*n)->kids_gen && !strcmp(l->path, rq->path))
+        return 0;
+    l->kids_gen = 0;
+    err = listing_make(l, *n);
+    if (err)
+        return err;
+    strcpy(l->path, rq->path);
+    l->kids_gen = (*n)->kids_gen;
+    return 0;
 }
 
 static int op_directory(struct request *rq)
 {
-    char out[XENSTORE_PAYLOAD_MAX];
-    const struct node *n, **kids;
-    size_t used = 0;
+    const struct node *n;
     int err = only_path(rq);
 
     if (!err)
-        err = directory(rq, &n, &kids);
-    if (err)
-        return err;
-    for (uint32_t i = 0; i < n->nkids && !err; i++) {
-        if (used + kids[i]->name_len + 1 > sizeof(out)) {
-            err = E2BIG;
-            break;
-        }
-        memcpy(out + used, kids[i]->data, kids[i]->name_len);
-        used += kids[i]->name_len;
-        out[used++] = 0;
-    }
-    free(kids);
-    return err ? err : conn_reply(rq, out, used);
+        err = directory(rq, &n);
+    return err ? err : conn_reply(rq, rq->s->listing.names, rq->s->listing.len);
 }
 
 /*
@@ -176,38 +204,34 @@ static int op_directory(struct request *rq)
  */
 static int op_directory_part(struct request *rq)
 {
+    const struct listing *l = &rq->s->listing;
     char out[XENSTORE_PAYLOAD_MAX];
-    const struct node *n, **kids;
+    const struct node *n;
     const char *arg[2];
-    uint64_t offset, at = 0;
-    bool more = false;
+    uint64_t at;
     int err = request_strings(rq, arg, 2) == 2 ? 0 : EINVAL;
 
     if (!err)
         err = node_arg(rq, arg[0]);
     if (!err)
-        err = request_number(arg[1], UINT32_MAX, &offset);
+        err = request_number(arg[1], UINT32_MAX, &at);
     if (!err)
-        err = directory(rq, &n, &kids);
+        err = directory(rq, &n);
     if (err)
         return err;
     size_t used = (size_t)snprintf(out, sizeof(out), "%" PRIu64, n->kids_gen) + 1;
-    for (uint32_t i = 0; i < n->nkids && !more; i++) {
-        size_t len = kids[i]->name_len + 1u;
+    while (at && at < l->len && l->names[at - 1])
+        at++;
+    while (at < l->len) {
+        size_t len = strlen(l->names + at) + 1;
 
-        if (at >= offset) {
-            more = used + len + 1 > sizeof(out);
-            if (!more) {
-                memcpy(out + used, kids[i]->data, len - 1);
-                out[used + len - 1] = 0;
-                used += len;
-            }
-        }
+        if (used + len + 1 > sizeof(out))
+            return conn_reply(rq, out, used);
+        memcpy(out + used, l->names + at, len);
+        used += len;
         at += len;
     }
-    free(kids);
-    if (!more)
-        out[used++] = 0;
+    out[used++] = 0;
     return conn_reply(rq, out, used);
 }
 

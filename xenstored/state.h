@@ -175,6 +175,7 @@ struct state_fds {
     const int *listen;
     unsigned nr_listen;
     int evtchn;
+    int dom0_port;          /* for a program that has a ring with domain 0's kernel; 0: without */
 };
 
 /* The header. version 0: the lowest that can say all of it. */

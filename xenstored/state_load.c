@@ -111,8 +111,12 @@ static int ring_conn(struct loader *l, const struct state_conn *h, struct conn *
     struct domain *d = h->u.ring.domid ? domain_meet(l->s, h->u.ring.domid) : NULL;
 
     if (!d) {
-        *out = NULL; /* it has died: what belongs to the connection is passed over */
-        return h->u.ring.domid && h->u.ring.domid < DOMID_FIRST_RESERVED ? 0 : EINVAL;
+        /*
+         * It has died; or it is domain 0, whose kernel Xen's daemon has a ring with. What belongs to
+         * the connection is passed over.
+         */
+        *out = NULL;
+        return h->u.ring.domid < DOMID_FIRST_RESERVED ? 0 : EINVAL;
     }
     if (d->conn)
         return EINVAL;

@@ -388,6 +388,18 @@ static void write_globals(struct store *s, struct sink *k, const struct state_fd
         memcpy(at + sizeof(kr), fds->listen, list);
 }
 
+/* Xen's daemon takes it for granted that domain 0 has a ring; ours has none. */
+static void write_dom0(struct sink *k, int port)
+{
+    struct state_conn h = { .conn_id = UINT32_MAX, .type = STATE_CONN_RING };
+    void *at = sink_record(k, STATE_CONN, sizeof(h));
+
+    h.u.ring.target = STATE_NO_TARGET;
+    h.u.ring.evtchn = (uint32_t)port;
+    if (at)
+        memcpy(at, &h, sizeof(h));
+}
+
 static void write_conns(struct store *s, struct sink *k, bool sockets, unsigned version)
 {
     const struct watch *w;
@@ -423,6 +435,8 @@ void state_write(struct store *s, struct sink *k, const struct state_fds *fds, u
     LIST_FOREACH(d, &s->domains, link)
         if (d->domid)
             state_write_domain(k, d);
+    if (fds && fds->dom0_port > 0)
+        write_dom0(k, fds->dom0_port);
     write_conns(s, k, fds != NULL, version);
     int err = tree_walk(&s->tree, "/", write_one, &w);
     if (err && !k->failed)

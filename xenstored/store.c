@@ -17,6 +17,9 @@ const char *const special_name[SPECIAL_COUNT] = {
     [SPECIAL_RELEASE] = "@releaseDomain",
 };
 
+/* How much transactions may hold of what is no more, beside a quarter of what is. */
+#define PINNED_MAX (4 << 20)
+
 /* Nodes that a host has before anyone writes: tools look for them to see that the store is up. */
 static const char *const first_nodes[] = { "/tool/xenstored" };
 
@@ -58,8 +61,26 @@ int store_log_open(struct store *s, const char *path)
     return 0;
 }
 
+/* A change while there are snapshots: the old node, and copies of all on the way to it. */
+static void reckon(struct store *s, const char *path)
+{
+    const struct node *n = tree_find(&s->tree, path);
+    int64_t levels = 1;
+
+    for (const char *p = path; *p; p++)
+        levels += *p == '/';
+    s->pinned += levels * 128 + (n ? (int64_t)node_bytes(n) : 0);
+    if (s->books.total < s->last_total)
+        s->pinned += s->last_total - s->books.total;
+    s->last_total = s->books.total;
+    if (s->pinned > PINNED_MAX + s->books.total / 4)
+        tx_rebase_all(s);
+}
+
 void store_changed(struct store *s, const char *path)
 {
+    if (s->nr_txs)
+        reckon(s, path);
     JOURNAL(s, journal_node_(s, path));
     if (s->trace & TRACE_TDB)
         store_log(s, "node %s changed", path);
@@ -67,6 +88,8 @@ void store_changed(struct store *s, const char *path)
 
 void store_removed(struct store *s, const char *path)
 {
+    if (s->nr_txs)
+        reckon(s, path);
     JOURNAL(s, journal_removed_(s, path));
     if (s->trace & TRACE_TDB)
         store_log(s, "node %s removed", path);
@@ -135,6 +158,7 @@ void store_free(struct store *s)
     for (int i = 0; i < SPECIAL_COUNT; i++)
         perms_unref(s->special[i]);
     free(s->watches.bucket);
+    free(s->listing.names);
     free(s->by_port);
     free(s->books.flat);
     if (s->log)

@@ -160,6 +160,7 @@ struct state_conn;
 
 struct conn_ops {
     const char *kind;
+    bool drained_by_short_read; /* a read() that gives less than was asked for says that there is no more */
     bool persistent;    /* is in the journal: goes on when we have been killed */
     /* Before it is served; may be NULL. */
     void (*begin)(struct conn *c);
@@ -177,6 +178,8 @@ struct conn_ops {
 
 struct outmsg {
     TAILQ_ENTRY(outmsg) link;
+    LIST_ENTRY(outmsg) same;    /* events for a guest, by hash */
+    uint32_t hash;              /* of those, not 0 */
     struct cause *cause;
     uint64_t deadline_ms;   /* an event for a guest is dropped then; 0: never */
     uint32_t len, sent;     /* with header */
@@ -184,6 +187,8 @@ struct outmsg {
 };
 
 TAILQ_HEAD(outmsg_queue, outmsg);
+LIST_HEAD(outmsg_list, outmsg);
+#define EVENT_BUCKETS 64
 LIST_HEAD(watch_list, watch);
 TAILQ_HEAD(tx_queue, tx);
 
@@ -199,6 +204,7 @@ struct conn {
     bool rate_limited;          /* ... or until its domain may write again */
     struct outmsg_queue out;
     size_t out_bytes;
+    struct outmsg_list events[EVENT_BUCKETS]; /* what a guest has not been told yet */
     struct watch_list watches;
     struct tx_queue txs;
     uint32_t next_tx;
@@ -314,6 +320,7 @@ struct tx {
     struct tree work;       /* and as the transaction sees it */
     struct tally tally;     /* difference between the two */
     bool doomed;            /* ends with EAGAIN, whatever it read */
+    bool ending;            /* it is being committed */
     bool loaded;            /* its trees are those of a state that is being read */
     struct tx_records records;
     struct tx_bucket bucket[TX_BUCKETS];
@@ -335,6 +342,12 @@ int tx_load(struct conn *c, uint32_t id);
 void tx_load_base(struct conn *c, struct tx *tx, bool doomed);
 int tx_load_record(struct conn *c, struct tx *tx, const char *path, unsigned access);
 void tx_load_done(struct conn *c);
+/*
+ * A transaction keeps the tree as it was when it began, at nobody's expense: what others change since
+ * is there twice. When that is much, all transactions are moved to the tree as it is, with what they
+ * have written on top; those that would fail at their end will fail all the same.
+ */
+void tx_rebase_all(struct store *s);
 
 /* ---- Requests (request.c, control.c) ---- */
 
@@ -385,6 +398,14 @@ int op_set_feature(struct request *rq);
 int op_get_quota(struct request *rq);
 int op_set_quota(struct request *rq);
 
+/* The names of a directory's children, each with its NUL, in the order in which they were made. */
+struct listing {
+    uint64_t kids_gen;          /* of what it is; 0: of nothing */
+    size_t len, room;
+    char *names;
+    char path[PATH_ABS_MAX + 1];
+};
+
 /* ---- The whole ---- */
 
 enum { SPECIAL_INTRODUCE, SPECIAL_RELEASE, SPECIAL_COUNT };
@@ -402,6 +423,8 @@ struct store {
     int64_t wrl_reserve;            /* credit that is left over by those who did not need it */
     bool wrl_limiting;
     unsigned nr_txs;
+    int64_t pinned;                 /* bytes that transactions' versions of the tree hold, about */
+    int64_t last_total;             /* of the tree, when that was last reckoned up */
     unsigned event_timeout_ms;      /* a guest's unread events are dropped after this; 0: never */
     struct perms *special[SPECIAL_COUNT];
     struct domain **by_domid;       /* DOMID_COUNT of them; most are NULL, and never touched */
@@ -414,6 +437,7 @@ struct store {
     uint32_t nr_ports;
     bool settling;
     uint64_t wake_ms;               /* when store_tick() has something to do; 0: never */
+    struct listing listing;         /* the last one that was asked for */
     unsigned trace;                 /* TRACE_*: what goes to the log file */
     unsigned trace_switches;        /* and what would if it were on */
     FILE *log;                      /* NULL: standard error */

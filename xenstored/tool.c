@@ -346,28 +346,94 @@ static bool cmd_watch(struct run *r)
     return true;
 }
 
-static bool cmd_control(struct run *r)
+/* The answer, malloc()ed, or NULL after having complained. */
+static char *control(struct run *r, const char *command, char *const *arg, int nargs)
 {
     char data[XENSTORE_PAYLOAD_MAX];
     size_t used = 0;
 
-    for (int i = 1; i < r->nargs; i++) {
-        size_t len = strlen(r->arg[i]) + 1;
+    for (int i = 0; i < nargs; i++) {
+        size_t len = strlen(arg[i]) + 1;
 
         if (len > sizeof(data) - used) {
             errno = E2BIG;
-            return complain("send", r->arg[0]);
+            complain("send", command);
+            return NULL;
         }
-        memcpy(data + used, r->arg[i], len);
+        memcpy(data + used, arg[i], len);
         used += len;
     }
-    char *answer = xs_control_command(r->h, r->arg[0], data, (unsigned)used);
+    char *answer = xs_control_command(r->h, command, data, (unsigned)used);
     if (!answer)
-        return complain("do", r->arg[0]);
-    size_t len = strlen(answer);
-    printf("%s%s", answer, len && answer[len - 1] == '\n' ? "" : "\n");
+        complain("do", command);
+    return answer;
+}
+
+static void print_line(const char *text)
+{
+    size_t len = strlen(text);
+
+    printf("%s%s", text, len && text[len - 1] == '\n' ? "" : "\n");
+}
+
+/* One of the steps of a live update: "OK" is the only good answer. */
+static bool update_step(struct run *r, char *const *arg, int nargs)
+{
+    char *answer = control(r, "live-update", arg, nargs);
+    bool ok = answer && !strcmp(answer, "OK");
+
+    if (answer && !ok)
+        fprintf(stderr, "xenstore: live-update: %s\n", answer);
     free(answer);
-    return true;
+    return ok;
+}
+
+/* live-update [-c CMDLINE] [-F] [-t SECONDS] [-v VERSION] FILE, which the daemon is told step by step. */
+static bool live_update(struct run *r)
+{
+    char *start[8] = { (char *)"-s" }, *cmdline = NULL, *file = NULL;
+    int n = 1;
+
+    for (int i = 1; i < r->nargs; i++) {
+        char *a = r->arg[i];
+        bool more = i + 1 < r->nargs;
+
+        if (!strcmp(a, "-c") && more && !cmdline) {
+            cmdline = r->arg[++i];
+        } else if (!strcmp(a, "-F") && n < 7) {
+            start[n++] = a;
+        } else if ((!strcmp(a, "-t") || !strcmp(a, "-v")) && more && n < 6) {
+            start[n++] = a;
+            start[n++] = r->arg[++i];
+        } else if (*a != '-' && !file) {
+            file = a;
+        } else {
+            file = NULL;
+            break;
+        }
+    }
+    if (!file) {
+        fprintf(stderr, "usage: xenstore-control live-update [-c CMDLINE] [-F] [-t SECONDS] [-v VERSION] FILE\n");
+        return false;
+    }
+    bool ok = update_step(r, (char *[]){ (char *)"-f", file }, 2) &&
+              (!cmdline || update_step(r, (char *[]){ (char *)"-c", cmdline }, 2)) &&
+              update_step(r, start, n);
+    if (ok)
+        puts("OK");
+    return ok;
+}
+
+static bool cmd_control(struct run *r)
+{
+    if (!strcmp(r->arg[0], "live-update") && (r->nargs != 2 || strcmp(r->arg[1], "-a")))
+        return live_update(r);
+    char *answer = control(r, r->arg[0], r->arg + 1, r->nargs - 1);
+    if (answer)
+        print_line(answer);
+    bool ok = answer;
+    free(answer);
+    return ok;
 }
 
 /* ---- The table ---- */
@@ -380,7 +446,7 @@ static const struct command {
 } commands[] = {
     { "chmod", "hsur", "PATH MODE...", "set permissions (-r below it too, -u above it too)", 2, -1,
       true, cmd_chmod },
-    { "control", "hs", "COMMAND [ARG...]", "send a command to the daemon", 1, -1, false,
+    { "control", "+hs", "COMMAND [ARG...]", "send a command to the daemon", 1, -1, false,
       cmd_control },
     { "exists", "hs", "PATH...", "exit with 0 if all exist", 1, -1, false, cmd_exists },
     { "list", "hsp", "PATH...", "names of children (-p with the path before)", 1, -1, false,
@@ -402,7 +468,7 @@ static void usage_of(FILE *to, const struct command *c)
     size_t n = 0;
 
     for (const char *p = c->options; *p; p++)
-        if (*p != ':')
+        if (*p != ':' && *p != '+')
             letters[n++] = *p;
     letters[n] = 0;
     fprintf(to, "usage: xenstore-%s [-%s] %s\n", c->name, letters, c->args);

@@ -28,7 +28,10 @@ static int tx_new(struct conn *c, struct tx **out)
     c->dom->memory += (int64_t)tx->charged;
     c->dom->used[QUOTA_TRANSACTIONS]++;
     TAILQ_INSERT_TAIL(&c->txs, tx, link);
-    c->s->nr_txs++;
+    if (!c->s->nr_txs++) {
+        c->s->pinned = 0;
+        c->s->last_total = c->s->books.total;
+    }
     *out = tx;
     return 0;
 }
@@ -296,6 +299,7 @@ int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
     struct store *s = c->s;
     struct tally tally = { 0 };
     struct tree fresh, old = { 0 };
+    tx->ending = true;
     bool alone = s->tree.root == tx->base.root;
     int err = 0;
 
@@ -324,6 +328,42 @@ int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
     tally_free(&tally);
     tx_free(c, tx);
     return err;
+}
+
+/* ---- Not holding on to the past ---- */
+
+static void tx_rebase(struct store *s, struct tx *tx)
+{
+    struct tally tally = { 0 };
+    struct tree work;
+
+    if (tx->base.root == s->tree.root)
+        return;
+    tx->doomed = !tx_is_current(s, tx);
+    tree_share(&work, &s->tree);
+    work.tally = &tally;
+    if (replay_all(s, tx, &work) || tally.failed)
+        tx->doomed = true; /* no memory */
+    tree_drop(&tx->base);
+    tree_drop(&tx->work);
+    tally_free(&tx->tally);
+    tx->tally = tally;
+    tx->work = work;
+    tx->work.tally = &tx->tally;
+    tree_share(&tx->base, &s->tree);
+}
+
+void tx_rebase_all(struct store *s)
+{
+    struct conn *c;
+    struct tx *tx;
+
+    TAILQ_FOREACH(c, &s->conns, link)
+        TAILQ_FOREACH(tx, &c->txs, link)
+            if (!tx->loaded && !tx->ending)
+                tx_rebase(s, tx);
+    s->pinned = 0;
+    s->last_total = s->books.total;
 }
 
 /* ---- From a state ---- */

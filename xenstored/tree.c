@@ -38,6 +38,7 @@ void tally_add(struct tally *t, uint16_t domid, int nodes, int64_t bytes)
     if (u) {
         u->nodes += nodes;
         u->bytes += bytes;
+        t->total += bytes;
     }
 }
 

@@ -56,6 +56,7 @@ struct tally_entry {
 
 struct tally {
     struct usage *flat;
+    int64_t total;      /* bytes of all owners, of a flat one */
     struct tally_entry *entry;
     unsigned count, room;
     bool failed;

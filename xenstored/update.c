@@ -250,7 +250,9 @@ static int write_dump(struct store *s, const struct update *u, const char *path)
         return errno;
     int err = sink_open(&k, fd);
     state_write_header(s, &k, u->version);
-    state_write(s, &k, &u->host->fds, u->version);
+    struct state_fds fds = u->host->fds;
+    fds.dom0_port = u->version && u->host->dom0_port ? u->host->dom0_port(u->host->arg) : 0;
+    state_write(s, &k, &fds, u->version);
     state_write_end(&k);
     if (!err)
         err = k.failed;

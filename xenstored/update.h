@@ -23,6 +23,8 @@ struct update_host {
     /* Lets go of what the next program must bind for itself, and takes it again. 0 or -errno. */
     int (*release)(void *arg);
     int (*reclaim)(void *arg);
+    /* For another implementation: the event channel of domain 0's kernel, bound here; 0: there is none. */
+    int (*dom0_port)(void *arg);
     void *arg;
     int (*exec)(const char *path, char *const argv[]); /* execv(), but for tests */
 };

@@ -127,14 +127,11 @@ static int adopt_entry(xenevtchn_handle *x, int fd, uint64_t data)
 {
     struct evtchn_port p = {fd, (int32_t)(data >> 32)};
 
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC))
-        return -1;
+    /* They have come through an exec() and may have to come through another: they stay as they are. */
     if ((uint32_t)data == CORE_MARK) {
         x->conn.fd = fd;
         return 0;
     }
-    if (p.send >= 0 && fcntl(p.send, F_SETFD, FD_CLOEXEC))
-        return -1;
     return table_put(x, (uint32_t)data, p);
 }
 
@@ -146,10 +143,10 @@ static int core_fdopen(xenevtchn_handle *x, int fd)
 
     pthread_mutex_init(&x->ports_lock, NULL);
     kt_adopt(&x->conn, -1);
-    x->cloexec = true;
+    x->cloexec = fcntl(fd, F_GETFD) & FD_CLOEXEC;
     snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
     f = fopen(path, "re");
-    if (!f || fcntl(fd, F_SETFD, FD_CLOEXEC)) {
+    if (!f) {
         rc = -1;
         goto out;
     }

@@ -19,8 +19,6 @@ static int dev_open(xenevtchn_handle *x, bool cloexec)
 
 static int dev_fdopen(xenevtchn_handle *x, int fd)
 {
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC))
-        return -1;
     x->fd = fd;
     return 0;
 }

@@ -3,7 +3,8 @@
  * The store's wire: a script of what two socket clients, one guest and its hypervisor do.
  *
  * Each step is a byte that says what, and more bytes as it needs: well-formed requests made of
- * pieces that occur in the store, raw bytes, ring words, deaths. Afterwards the books must agree.
+ * pieces that occur in the store, raw bytes, ring words, deaths, live updates. Afterwards the books
+ * must agree.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -30,7 +31,8 @@ static const char *const pieces[] = {
     "/", "/a", "/a/b", "/a/b/c", "/local/domain/1/data", "/local/domain/1/data/x", "data",
     "data/y", "data/y/z", "@releaseDomain", "@introduceDomain", "/local/domain/1", "n0", "b1",
     "r1", "w2", "T", "F", "1", "2", "7", "0", "tok", "check", "quota", "set", "nodes", "", "//",
-    "/a/", "data\xff",
+    "/a/", "data\xff", "@releaseDomain/1", "r32757", "w1", "memory", "soft-memory", "max", "-r",
+    "4294967295", "watches", "log", "+io", "memreport", "live-update", "-s", "-f", "15", "3",
 };
 
 /* Up to four pieces, each with its NUL except sometimes the last. */
@@ -62,7 +64,7 @@ static void put(struct script *s, unsigned to, const void *data, size_t len)
 static void request(struct script *s, unsigned to)
 {
     char buf[sizeof(struct xsd_sockmsg) + 256];
-    struct xsd_sockmsg hdr = { .type = next(s) % 26u, .tx_id = next(s) & 3u };
+    struct xsd_sockmsg hdr = { .type = next(s) % 28u, .tx_id = next(s) & 3u };
 
     hdr.len = (uint32_t)payload(s, buf + sizeof(hdr), 256);
     memcpy(buf, &hdr, sizeof(hdr));
@@ -145,6 +147,10 @@ static void step(struct script *s)
     case 14:
         if (who)
             fake_domain_down(&s->f, 1);
+        break;
+    case 7:
+        if (!s->f.s.settling)
+            fake_update(&s->f);
         break;
     case 15:
         s->f.now_ms += 7000;

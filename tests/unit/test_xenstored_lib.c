@@ -30,16 +30,12 @@ struct world {
     struct xs_handle *h;
 };
 
-static int on_stop(sd_event_source *src, int fd, uint32_t events, void *arg)
-{
-    return sd_event_exit(sd_event_source_get_event(src), 0);
-}
 
 static void *serve(void *arg)
 {
     struct world *w = arg;
 
-    sd_event_loop(loop_event(w->loop));
+    loop_run(w->loop, w->stop);
     return NULL;
 }
 
@@ -59,7 +55,6 @@ static int setup(void **state)
     assert_int_equal(loop_listen(w->loop, fd), 0);
     assert_int_equal(loop_make_socket(w->path), -EADDRINUSE);
     w->stop = eventfd(0, 0);
-    sd_event_add_io(loop_event(w->loop), NULL, w->stop, POLLIN, on_stop, NULL);
     assert_int_equal(pthread_create(&w->thread, NULL, serve, w), 0);
     w->h = xs_open(0);
     assert_non_null(w->h);

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""The store beside Debian's C xenstored and oxenstored: one client, one core, one machine, in turn.
+
+The peers run as tests/system/test_stock.py runs them: in a mount namespace where /proc/xen says what a dom0's kernel
+would. The client takes each figure from both in turn, in short slices.
+"""
+import ctypes
+import os
+import re
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+from host import PREFIX
+
+CLIENT = os.path.join(os.path.dirname(PREFIX), "bench", "store_client")
+NODES = 20000          # as many as the peers make in reasonable time
+MANY = 120000
+DOMAINS = (10, 1000)
+
+
+class Daemon:
+    """One of the three. argv is complete; in our environment, or in the peers'."""
+
+    def __init__(self, host, argv, env, socket=None, program=None):
+        self.host, self.argv, self.env, self.program = host, argv, env, program
+        self.socket = socket or host.path("xenstored", "socket")
+
+    def start(self):
+        try:
+            os.unlink(self.socket)
+        except FileNotFoundError:
+            pass
+        begin = time.monotonic()
+        log = open(os.path.join(self.host.dir, "store.log"), "ab")
+        self.proc = subprocess.Popen(self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        while not self.answers():
+            if self.proc.poll() is not None or time.monotonic() - begin > 20:
+                with open(os.path.join(self.host.dir, "store.log"), errors="replace") as f:
+                    raise AssertionError("%s does not serve:\n%s" % (self.argv[-1], f.read()[-2000:]))
+            time.sleep(0.002)
+        return (time.monotonic() - begin) * 1000
+
+    def answers(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            try:
+                s.connect(self.socket)
+                s.sendall(struct.pack("=4I2s", 2, 1, 0, 2, b"/\0"))  # XS_READ
+                return len(s.recv(16)) == 16
+            except OSError:
+                return False
+
+    def stop(self):
+        self.proc.send_signal(signal.SIGKILL)
+        self.proc.wait()
+
+    def kilobytes(self):
+        with open("/proc/%d/smaps_rollup" % self.proc.pid) as f:
+            return int(re.search(r"(?m)^Rss: +(\d+)", f.read()).group(1))
+
+
+def make_peers(host):
+    """Peers need a port that dom0's kernel would give them, and a namespace of their own."""
+    import test_stock as stock
+    lib = ctypes.CDLL(os.path.join(PREFIX, "lib/libxenevtchn.so.1"), use_errno=True)
+    lib.xenevtchn_open.restype = ctypes.c_void_p
+    os.environ["KRYPTON_RUNDIR"] = host.env["KRYPTON_RUNDIR"]
+    handle = lib.xenevtchn_open(None, 0)
+    port = lib.xenevtchn_bind_unbound_port(ctypes.c_void_p(handle), 0)
+    ns = stock.Namespace(host.dir)
+    ns.add_proc_xen(port)
+    why = ns.why_not(proc=True)
+    if why:
+        raise AssertionError("the peers cannot run here: " + why)
+    libs = os.path.join(host.dir, "lib")
+    os.makedirs(libs, exist_ok=True)
+    for name in stock.LOW:
+        for path in stock.glob.glob("%s/lib/libxen%s.so.[0-9]*" % (PREFIX, name)):
+            os.symlink(path, os.path.join(libs, os.path.basename(path)))
+    env = dict(host.env, XENSTORED_PATH=host.path("xenstored", "socket"), LD_LIBRARY_PATH=":".join(
+        [libs] + [os.path.join(stock.STOCK, d, "x86_64-linux-gnu") for d in ("usr/lib", "lib")]))
+    conf = os.path.join(host.dir, "oxenstored.conf")
+    with open(conf, "w") as f:
+        f.write("pid-file = %s/oxenstored.pid\nquota-activate = false\npersistent = false\nxenstored-log-file = %s/ox.debug\n"
+                "access-log-file = %s/ox.access\nxenstored-port = /proc/xen/xsd_port\nxenstored-kva = /proc/xen/xsd_kva\n"
+                % (host.dir, host.dir, host.dir))
+    find = stock.StockTest.program
+    return {
+        "xenstored": Daemon(host, ns.command(find("xenstored"), "-N", proc=True), env),
+        "oxenstored": Daemon(host, ns.command(find("oxenstored"), "--no-fork", "--config-file", conf, proc=True), env),
+    }, handle
+
+
+class Figures:
+    """Rows of what one client measured of ours and a peer, or of one daemon alone."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what, unit, ours, peer, name):
+        print("%-44s %-10s %12.4g %12.4g %-4s %6.2f" % (what, name, ours, peer, unit, ours / peer), file=sys.stderr)
+        self.rows.append(("%s | %s" % (what, name), unit, ours, peer))
+
+    def compare(self, ours, peer, name, *args):
+        out = subprocess.run([CLIENT, *args, ours.socket, peer.socket], stdout=subprocess.PIPE, text=True, check=True,
+                             timeout=900).stdout
+        for what, unit, a, b in re.findall(r"(?m)^(\S+) (\S+) (\S+) (\S+)$", out):
+            self.add(what.replace("_", " "), unit, float(a), float(b), name)
+
+
+def alone(d, nodes):
+    """What is measured of one daemon: bytes per node, and the longest wait of a live update in ms."""
+    d.start()
+    try:
+        before = d.kilobytes()
+        subprocess.run([CLIENT, "nodes", str(nodes), d.socket], check=True, timeout=300)
+        size = (d.kilobytes() - before) * 1024 / (nodes * (1 + 1 / 30))
+        if not d.program:
+            return size, None
+        reader = subprocess.Popen([CLIENT, "pause", "3000", d.socket], stdout=subprocess.PIPE, text=True)
+        reader.stdout.readline()
+        subprocess.run(["xenstore-control", "live-update", d.program], env=dict(d.host.env, XENSTORED_PATH=d.socket),
+                       timeout=60, stdout=subprocess.DEVNULL, check=False)
+        return size, float(reader.communicate()[0].split()[2])
+    finally:
+        d.stop()
+
+
+def beside(figures, ours, peer, name):
+    start = [(ours.start(), ours.stop(), peer.start(), peer.stop()) for _ in range(3)]
+    figures.add("start to first answer", "ms", statistics.median(s[0] for s in start),
+                statistics.median(s[2] for s in start), name)
+    for args in [("small",)] + [("domains", str(n)) for n in DOMAINS]:
+        ours.start()
+        peer.start()
+        try:
+            figures.compare(ours, peer, name, *args)
+        finally:
+            ours.stop()
+            peer.stop()
+    (our_size, our_pause), (size, wait) = alone(ours, NODES), alone(peer, NODES)
+    figures.add("memory per node", "B", our_size, size, name)
+    if wait:
+        figures.add("live update, %d nodes, longest wait" % NODES, "ms", our_pause, wait, name)
+
+
+def run(host, runs):
+    peers, _ = make_peers(host)
+    for name in ("xenconsoled", "xenstored"):
+        os.kill(host.service_pid(name), signal.SIGTERM)
+        host.wait(name + " has ended", lambda n=name: not host.processes("sbin/" + n), 20)
+    import test_stock as stock
+    program = os.path.join(PREFIX, "sbin", "xenstored")
+    place = os.path.join(host.dir, "ours")
+    os.mkdir(place)
+    # Only one store of a host can hear of domains' deaths, so ours does without the host here.
+    ours = Daemon(host, [program, "-D", "-R"], dict(host.env, XENSTORED_PATH=place + "/socket"), place + "/socket", program)
+    peers["xenstored"].program = stock.StockTest.program("xenstored")
+    figures = Figures()
+    for name, peer in peers.items():
+        beside(figures, ours, peer, name)
+    size, wait = alone(ours, MANY)
+    figures.rows += [("memory per node, %d nodes" % MANY, "B", size, None),
+                     ("live update, %d nodes, longest wait" % MANY, "ms", wait, None)]
+    return figures.rows

@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The load for `scripts/bench store`: speaks the store's wire over its socket to whichever daemon
+ * listens there, and prints a line "name unit value..." for each figure, a value per socket.
+ *
+ *   store_client small SOCKET...        operations on a small store
+ *   store_client domains N SOCKET...    builds N domains, then measures beside them
+ *   store_client nodes N SOCKET         makes N nodes and leaves them
+ *   store_client pause MS SOCKET        reads for so long; the longest wait for an answer
+ *
+ * With two sockets each figure is taken from both daemons in turn, in short slices: machines are noisy,
+ * and the median of many slices beside each other is what can be compared.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <xen/io/xs_wire.h>
+
+#define OUT_MAX 65536
+
+struct client {
+    int fd;
+    uint32_t tx;
+    char out[OUT_MAX];
+    size_t out_len;
+    char in[OUT_MAX];
+    size_t in_at, in_len;
+    uint32_t next_id;
+    bool failed;            /* the last reply was an error */
+    char body[XENSTORE_PAYLOAD_MAX + 1];
+    uint32_t body_len;
+};
+
+static const char *socket_path;
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static double now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static struct client *client_new(void)
+{
+    struct client *c = calloc(1, sizeof(*c));
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+    if (!c)
+        die("calloc");
+    snprintf(a.sun_path, sizeof(a.sun_path), "%s", socket_path);
+    c->fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof(a)))
+        die(socket_path);
+    return c;
+}
+
+static void client_free(struct client *c)
+{
+    close(c->fd);
+    free(c);
+}
+
+static void flush(struct client *c)
+{
+    size_t done = 0;
+
+    while (done < c->out_len) {
+        ssize_t n = send(c->fd, c->out + done, c->out_len - done, MSG_NOSIGNAL);
+
+        if (n <= 0)
+            die("send");
+        done += (size_t)n;
+    }
+    c->out_len = 0;
+}
+
+static void queue(struct client *c, uint32_t type, const char *data, size_t len)
+{
+    struct xsd_sockmsg h = { type, ++c->next_id, c->tx, (uint32_t)len };
+
+    if (c->out_len + sizeof(h) + len > sizeof(c->out))
+        flush(c);
+    memcpy(c->out + c->out_len, &h, sizeof(h));
+    memcpy(c->out + c->out_len + sizeof(h), data, len);
+    c->out_len += sizeof(h) + len;
+}
+
+/* The next message's type; its body is in c->body. */
+static uint32_t receive(struct client *c)
+{
+    struct xsd_sockmsg h;
+
+    for (;;) {
+        size_t have = c->in_len - c->in_at;
+
+        if (have >= sizeof(h)) {
+            memcpy(&h, c->in + c->in_at, sizeof(h));
+            if (have >= sizeof(h) + h.len)
+                break;
+        }
+        memmove(c->in, c->in + c->in_at, have);
+        c->in_at = 0;
+        c->in_len = have;
+        ssize_t n = recv(c->fd, c->in + have, sizeof(c->in) - have, 0);
+        if (n <= 0)
+            die("recv");
+        c->in_len += (size_t)n;
+    }
+    memcpy(c->body, c->in + c->in_at + sizeof(h), h.len);
+    c->body[h.len] = 0;
+    c->body_len = h.len;
+    c->in_at += sizeof(h) + h.len;
+    c->failed = h.type == XS_ERROR;
+    return h.type;
+}
+
+/* One request and its reply; events that come before it are dropped. */
+static bool talk(struct client *c, uint32_t type, const char *data, size_t len)
+{
+    queue(c, type, data, len);
+    flush(c);
+    while (receive(c) == XS_WATCH_EVENT)
+        ;
+    return !c->failed;
+}
+
+static void must(struct client *c, uint32_t type, const char *data, size_t len)
+{
+    if (!talk(c, type, data, len)) {
+        fprintf(stderr, "request %u %s: %s\n", type, data, c->body);
+        exit(1);
+    }
+}
+
+#define SLICES 9
+
+static const char *socket_paths[2];
+static unsigned nr_sockets;
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+struct args {
+    const void *load;
+    unsigned a, b;
+};
+
+static void figure(const char *name, const char *unit, double (*fn)(const struct args *a), struct args a)
+{
+    double v[2][SLICES];
+
+    for (unsigned i = 0; i < SLICES; i++)
+        for (unsigned s = 0; s < nr_sockets; s++) {
+            socket_path = socket_paths[s];
+            v[s][i] = fn(&a);
+        }
+    for (const char *p = name; *p; p++)
+        putchar(*p == ' ' ? '_' : *p);
+    printf(" %s", unit);
+    for (unsigned s = 0; s < nr_sockets; s++) {
+        qsort(v[s], SLICES, sizeof(v[s][0]), by_value);
+        printf(" %.6g", v[s][SLICES / 2]);
+    }
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* ---- Single operations ---- */
+
+static double seconds = 0.04;
+
+struct load {
+    const char *name;
+    uint32_t type[2];           /* in turn */
+    const char *data[2];
+    size_t len[2];
+};
+
+static void one(struct client *c, const struct load *l, unsigned i)
+{
+    unsigned k = l->type[1] ? i & 1 : 0;
+
+    queue(c, l->type[k], l->data[k], l->len[k]);
+}
+
+/* `window` requests outstanding on each of `clients` connections. Requests per second. */
+static double rate(const struct args *a)
+{
+    const struct load *l = a->load;
+    const unsigned clients = a->a, window = a->b;
+    struct client *c[8];
+    unsigned sent[8] = { 0 };
+    unsigned long done = 0;
+    double start, end;
+
+    for (unsigned i = 0; i < clients; i++) {
+        c[i] = client_new();
+        for (unsigned k = 0; k < window; k++)
+            one(c[i], l, sent[i]++);
+    }
+    start = now();
+    for (unsigned i = 0; i < clients; i++)
+        flush(c[i]);
+    do {
+        for (unsigned i = 0; i < clients; i++) {
+            /* Answers come in batches; as many new requests go out. */
+            unsigned got = 0;
+
+            do {
+                receive(c[i]);
+                got++;
+            } while (c[i]->in_at < c[i]->in_len && got < window);
+            done += got;
+            while (got--)
+                one(c[i], l, sent[i]++);
+            flush(c[i]);
+        }
+        end = now();
+    } while (end - start < seconds);
+    for (unsigned i = 0; i < clients; i++)
+        client_free(c[i]);
+    return (double)done / (end - start);
+}
+
+
+static const struct load loads[] = {
+    { "read", { XS_READ, 0 }, { "/bench/dir/leaf5", NULL }, { 17, 0 } },
+    { "write", { XS_WRITE, 0 }, { "/bench/dir/leaf6\0value", NULL }, { 22, 0 } },
+    { "directory", { XS_DIRECTORY, 0 }, { "/bench/dir", NULL }, { 11, 0 } },
+    { "mkdir,rm", { XS_MKDIR, XS_RM }, { "/bench/new", "/bench/new" }, { 11, 11 } },
+};
+
+static void prepare(unsigned side)
+{
+    socket_path = socket_paths[side];
+    struct client *c = client_new();
+    char buf[64];
+
+    for (int i = 0; i < 10; i++) {
+        int n = snprintf(buf, sizeof(buf), "/bench/dir/leaf%d%cvalue", i, 0);
+        must(c, XS_WRITE, buf, (size_t)n);
+    }
+    client_free(c);
+}
+
+static void run_loads(void)
+{
+    static const struct { unsigned clients, window; const char *name; } shapes[] = {
+        { 1, 1, "1 outstanding" }, { 1, 64, "64 outstanding" }, { 4, 1, "4 clients" },
+        { 4, 16, "4 clients, 16 outstanding" },
+    };
+    char name[64];
+
+    for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
+        for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+            snprintf(name, sizeof(name), "%s, %s", loads[i].name, shapes[s].name);
+            figure(name, "1/s", rate, (struct args){ &loads[i], shapes[s].clients, shapes[s].window });
+        }
+}
+
+/* ---- Transactions ---- */
+
+static void begin(struct client *c)
+{
+    c->tx = 0;
+    must(c, XS_TRANSACTION_START, "", 1);
+    c->tx = (uint32_t)strtoul(c->body, NULL, 10);
+}
+
+static bool end(struct client *c)
+{
+    bool ok = talk(c, XS_TRANSACTION_END, "T", 2);
+
+    c->tx = 0;
+    return ok;
+}
+
+static void ten_writes(struct client *c, const char *below)
+{
+    char buf[64];
+
+    for (int i = 0; i < 10; i++) {
+        int n = snprintf(buf, sizeof(buf), "%s/leaf%d%cvalue", below, i, 0);
+        must(c, XS_WRITE, buf, (size_t)n);
+    }
+}
+
+static double transactions(const struct args *args)
+{
+    bool contended = args->a;
+    struct client *a = client_new(), *b = client_new();
+    unsigned long done = 0;
+    double start = now(), stop;
+
+    do {
+        begin(a);
+        must(a, XS_READ, "/bench/dir/leaf0", 17);
+        if (contended) {
+            /* Another writes beside it, elsewhere. */
+            must(b, XS_WRITE, "/bench/other\0value", 18);
+        }
+        ten_writes(a, "/bench/dir");
+        done += end(a);
+        stop = now();
+    } while (stop - start < seconds);
+    client_free(a);
+    client_free(b);
+    return (double)done / (stop - start);
+}
+
+/* What a toolstack writes for a device or two, in one transaction. */
+static void sixty_nodes(struct client *c, unsigned domid, bool pipelined)
+{
+    char buf[96];
+
+    for (int tries = 0; tries < 10; tries++) {
+        begin(c);
+        for (int i = 0; i < 60; i++) {
+            int n = snprintf(buf, sizeof(buf), "/local/domain/%u/device/vif/%d/key%d%cvalue%d", domid,
+                             i / 20, i, 0, i);
+            if (pipelined)
+                queue(c, XS_WRITE, buf, (size_t)n);
+            else
+                must(c, XS_WRITE, buf, (size_t)n);
+        }
+        if (pipelined)
+            flush(c);
+        for (int i = 0; i < 60 && pipelined; i++)
+            receive(c);
+        if (end(c))
+            return;
+    }
+    die("no transaction succeeds");
+}
+
+static void remove_domain(struct client *c, unsigned domid)
+{
+    char buf[64];
+    int n = snprintf(buf, sizeof(buf), "/local/domain/%u", domid);
+
+    must(c, XS_RM, buf, (size_t)n + 1);
+}
+
+static double device_set(const struct args *args)
+{
+    const unsigned domid = args->a;
+    struct client *c = client_new();
+    double took = 0;
+    unsigned n = 0;
+
+    must(c, XS_MKDIR, "/local/domain", sizeof("/local/domain"));
+    while (took < seconds) {
+        double start = now();
+
+        sixty_nodes(c, domid, args->b);
+        took += now() - start;
+        n++;
+        remove_domain(c, domid);
+    }
+    client_free(c);
+    return took / n * 1e6;
+}
+
+/* ---- Watches ---- */
+
+static double fan_out(const struct args *args)
+{
+    const unsigned watches = args->a;
+    struct client *w = client_new(), *c = client_new();
+    char buf[64];
+    double took = 0;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < watches; i++) {
+        int len = snprintf(buf, sizeof(buf), "/bench/dir%ctoken%u", 0, i);
+        must(w, XS_WATCH, buf, (size_t)len + 1);
+    }
+    receive(w); /* the last one's first event */
+    while (took < seconds) {
+        double start = now();
+
+        queue(c, XS_WRITE, "/bench/dir/leaf7\0value", 22);
+        flush(c);
+        for (unsigned i = 0; i < watches; i++)
+            while (receive(w) != XS_WATCH_EVENT)
+                ;
+        receive(c);
+        took += now() - start;
+        n++;
+    }
+    client_free(w);
+    client_free(c);
+    return took / n * 1e6;
+}
+
+static int run_small(void)
+{
+    for (unsigned s = 0; s < nr_sockets; s++)
+        prepare(s);
+    run_loads();
+    figure("transaction of 10 writes", "1/s", transactions, (struct args){ NULL, false, 0 });
+    figure("transaction of 10 beside writes", "1/s", transactions, (struct args){ NULL, true, 0 });
+    figure("transaction of 60 nodes", "us", device_set, (struct args){ NULL, 5, false });
+    figure("transaction of 60 nodes, pipelined", "us", device_set, (struct args){ NULL, 5, true });
+    figure("100 watches fired", "us", fan_out, (struct args){ NULL, 100, 0 });
+    figure("1000 watches fired", "us", fan_out, (struct args){ NULL, 1000, 0 });
+    return 0;
+}
+
+/* ---- Many domains ---- */
+
+static unsigned list_all(struct client *c, const char *path)
+{
+    char buf[64];
+    unsigned names = 0, offset = 0;
+
+    if (talk(c, XS_DIRECTORY, path, strlen(path) + 1)) {
+        for (uint32_t i = 0; i < c->body_len; i++)
+            names += !c->body[i];
+        return names;
+    }
+    for (;;) {
+        int n = snprintf(buf, sizeof(buf), "%s%c%u", path, 0, offset);
+
+        must(c, XS_DIRECTORY_PART, buf, (size_t)n + 1);
+        const char *p = c->body + strlen(c->body) + 1, *stop = c->body + c->body_len;
+        for (; p < stop && *p; p += strlen(p) + 1) {
+            offset += (unsigned)strlen(p) + 1;
+            names++;
+        }
+        if (p < stop)
+            return names;
+    }
+}
+
+static unsigned long walk(struct client *c, char *path, size_t len)
+{
+    unsigned long n = 1;
+    char *names;
+    uint32_t used;
+
+    must(c, XS_READ, path, len + 1);
+    if (!talk(c, XS_DIRECTORY, path, len + 1))
+        return n; /* too long for a reply; the domains below are walked one by one */
+    names = malloc(c->body_len + 1);
+    if (!names)
+        die("malloc");
+    used = c->body_len;
+    memcpy(names, c->body, used);
+    for (char *p = names; p < names + used; p += strlen(p) + 1) {
+        size_t add = (size_t)sprintf(path + len, "/%s", p);
+
+        n += walk(c, path, len + add);
+        path[len] = 0;
+    }
+    free(names);
+    return n;
+}
+
+static double listing(const struct args *args)
+{
+    struct client *c = client_new();
+    unsigned reps = 0;
+    double start = now();
+
+    while (now() - start < seconds) {
+        list_all(c, "/local/domain");
+        reps++;
+    }
+    double took = (now() - start) / reps * 1e6;
+    client_free(c);
+    return took;
+}
+
+static double ls(const struct args *args)
+{
+    struct client *c = client_new();
+    unsigned long nodes = 0;
+    double start = now();
+    char path[4096];
+
+    for (unsigned i = 1; i <= args->a && now() - start < seconds; i++)
+        nodes += walk(c, path, (size_t)sprintf(path, "/local/domain/%u", i));
+    double took = (now() - start) / (double)nodes * 1e6;
+    client_free(c);
+    return took;
+}
+
+static int run_domains(unsigned count)
+{
+    char name[64];
+
+    for (unsigned s = 0; s < nr_sockets; s++) {
+        socket_path = socket_paths[s];
+        struct client *c = client_new();
+        for (unsigned i = 1; i <= count; i++)
+            sixty_nodes(c, i, true);
+        client_free(c);
+    }
+    snprintf(name, sizeof(name), "%u domains: one more", count);
+    figure(name, "us", device_set, (struct args){ NULL, count + 1, false });
+    snprintf(name, sizeof(name), "%u domains: list", count);
+    figure(name, "us", listing, (struct args){ NULL, count, 0 });
+    snprintf(name, sizeof(name), "%u domains: ls, per node", count);
+    figure(name, "us", ls, (struct args){ NULL, count, 0 });
+    return 0;
+}
+
+static int run_nodes(unsigned count)
+{
+    struct client *c = client_new();
+    char buf[64];
+    unsigned wait = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        int n = snprintf(buf, sizeof(buf), "/nodes/%u/%u/key%u%cvalue%u", i / 1000, i / 30, i, 0, i);
+
+        queue(c, XS_WRITE, buf, (size_t)n);
+        if (++wait == 32 || i + 1 == count) {
+            flush(c);
+            for (; wait; wait--)
+                receive(c);
+        }
+    }
+    client_free(c);
+    return 0;
+}
+
+static int run_pause(unsigned ms)
+{
+    struct client *c = client_new();
+    double stop = now() + ms / 1000.0, worst = 0, start;
+
+    printf("go\n");
+    fflush(stdout);
+    while ((start = now()) < stop) {
+        talk(c, XS_READ, "/", 2);
+        if (now() - start > worst)
+            worst = now() - start;
+    }
+    printf("longest_wait ms %.6g\n", worst * 1000);
+    client_free(c);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    bool small = argc > 2 && !strcmp(argv[1], "small");
+    int first = small ? 2 : 3;
+    unsigned n = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+
+    for (int i = first; i < argc && nr_sockets < 2; i++)
+        socket_paths[nr_sockets++] = argv[i];
+    socket_path = socket_paths[0];
+    if (!nr_sockets)
+        return 2;
+    if (small)
+        return run_small();
+    if (!strcmp(argv[1], "domains"))
+        return run_domains(n);
+    if (!strcmp(argv[1], "nodes"))
+        return run_nodes(n);
+    return strcmp(argv[1], "pause") ? 2 : run_pause(n);
+}

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""The store goes on: live updates and kills under running guests, and hand-overs between Debian's daemon and ours."""
+import os
+import signal
+
+import test_stock
+from host import PREFIX, HostTest
+
+PROMPT = test_stock.PROMPT
+OURS = os.path.join(PREFIX, "sbin", "xenstored")
+
+
+class GoesOn(HostTest):
+    def boot(self):
+        self.host.xl("create", self.host.config())
+        con = self.host.console("guest")
+        self.addCleanup(con.close)
+        con.expect(PROMPT, 180)
+
+    def shut_down(self):
+        """The guest's kernel hears of it by a watch on its ring, and the toolstack of its end by one of its own."""
+        self.host.xl("shutdown", "-w", "guest")
+        self.host.wait("the guest is gone", lambda: not self.host.domains(), 60)
+
+    def test_live_update(self):
+        self.boot()
+        before = self.host.ok("xenstore-ls", "-fp")
+        pid = self.host.service_pid("xenstored")
+        for _ in range(3):
+            self.assertEqual(self.host.ok("xenstore-control", "live-update", OURS), "OK\n")
+        self.assertEqual(self.host.service_pid("xenstored"), pid)
+        os.kill(pid, 0)
+        self.assertEqual(self.host.ok("xenstore-ls", "-fp"), before)
+        self.assertEqual(self.host.ok("xenstore-control", "check"), "OK\n")
+        self.shut_down()
+
+    def test_live_update_to_nothing(self):
+        r = self.host.run("xenstore-control", "live-update", "/bin/true/not")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("File not accessible", r.stderr)
+        script = os.path.join(self.host.dir, "bad-program")
+        with open(script, "w") as f:
+            f.write("#!/nowhere/interpreter\n")
+        os.chmod(script, 0o755)
+        r = self.host.run("xenstore-control", "live-update", script)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("No such file", r.stderr)
+        # All is as it was, deaths of domains included.
+        self.host.xl("create", "-p", self.host.config(kernel=os.path.join(test_stock.GUESTS, "hello.elf"), ramdisk=None,
+                                                      extra=None, memory=32))
+        self.host.xl("destroy", "guest")
+        self.assertEqual(self.host.domains(), {})
+
+    def test_killed(self):
+        self.boot()
+        before = self.host.ok("xenstore-ls", "-fp")
+        domid = self.host.domains()["guest"]
+        os.kill(self.host.service_pid("xenstored"), signal.SIGKILL)
+        self.host.wait("the store is dead", lambda: not self.host.processes("sbin/xenstored"), 10)
+        self.host.start()
+        self.assertEqual(self.host.ok("xenstore-ls", "-fp"), before)
+        self.assertEqual(self.host.ok("xenstore-control", "check"), "OK\n")
+        # The guest hears of it, and answers by way of the store.
+        self.host.ok("xenstore-write", "/local/domain/%d/control/shutdown" % domid, "poweroff")
+        self.host.wait("the guest has taken the word",
+                       lambda: self.host.run("xenstore-read", "/local/domain/%d/control/shutdown" % domid).stdout != "poweroff\n", 60)
+        self.host.wait("the guest has stopped", lambda: "---s" in self.host.run("xl", "list").stdout or not self.host.domains(), 60)
+        self.host.run("xl", "destroy", "guest")
+
+
+class HandOver(test_stock.Stores):
+    """Xen's migration stream, written and read by Debian's 4.17 daemon."""
+    test_oxenstored = test_xenstored = None
+
+    def serve(self, program, *args):
+        self.addCleanup(self.host.start)
+        self.replace_service("xenconsoled")
+        self.replace_service("xenstored")
+        store = self.daemon(program, *args, proc=True)
+        self.host.wait("%s answers; it said:\n%s" % (program, self.log_of(os.path.basename(program))),
+                       lambda: store.poll() is not None or self.host.run("xenstore-exists", "/").returncode == 0, 10)
+        self.assertIsNone(store.poll(), self.log_of(os.path.basename(program)))
+        self.stock("xen-init-dom0")
+        super().daemon("xenconsoled", "-i")
+        return store
+
+    @staticmethod
+    def program(name):
+        return name if name.startswith("/") else test_stock.StockTest.program(name)
+
+    def daemon(self, program, *args, **kw):
+        if program != OURS:
+            return super().daemon(program, *args, **kw)
+        os.makedirs(os.path.dirname(os.path.join(self.host.dir, "xenstored.log")), exist_ok=True)
+        with open(os.path.join(self.host.dir, "xenstored.log"), "ab") as log:
+            proc = test_stock.subprocess.Popen(self.ns.command(program, *args, **kw), env=self.env, stdin=test_stock.subprocess.DEVNULL,
+                                               stdout=log, stderr=log, start_new_session=True)
+        self.addCleanup(self.end, proc)
+        return proc
+
+    def over(self, first, second, update, *args):
+        store = self.serve(first, *args)
+        self.host.ok("xenstore-write", "/tool/kept", "as it was")
+        self.host.ok("xenstore-chmod", "/tool/kept", "n0", "r1")
+        config = self.host.config(kernel=os.path.join(test_stock.GUESTS, "hello.elf"), ramdisk=None, extra=None, memory=32)
+        self.host.xl("create", "-p", config)
+        before = self.host.ok("xenstore-ls", "-fp")
+        if update:
+            out = self.host.run("xenstore-control", "live-update", *update, second)
+            self.assertEqual(out.returncode, 0, "%s%s: %s" % (out.stderr, store.poll(), self.log_of("xenstored")))
+        else:
+            self.stock("xenstore-control", "live-update", second)
+        self.assertIsNone(store.poll(), self.log_of("xenstored"))
+        exe = os.readlink("/proc/%d/exe" % store.pid)
+        self.assertEqual(os.path.realpath(exe), os.path.realpath(second))
+        after = self.host.ok("xenstore-ls", "-fp")
+        self.assertEqual(sorted(after.splitlines()), sorted(before.splitlines()))
+        self.host.xl("destroy", "guest")
+        self.host.wait("its nodes are gone", lambda: self.host.domains() == {}, 20)
+        self.assertIsNone(store.poll(), self.log_of("xenstored"))
+
+    def test_from_debian_to_ours(self):
+        self.over("xenstored", OURS, [], "-N", "-R")
+        self.done("xenstored", "live update from it to our daemon, under a guest")
+
+    def test_from_ours_to_debian(self):
+        self.over(OURS, self.program("xenstored"), ["-v", "1", "-c", "-N"], "-N")
+        self.done("xenstored", "live update from our daemon to it, under a guest")
