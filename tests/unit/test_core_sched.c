@@ -401,7 +401,8 @@ static long sched_op(struct th *h, domid_t d, uint32_t id, uint32_t cmd, uint16_
     return rc;
 }
 
-#define PUT(w_, c_) (w = (w_), c = (c_), sched_op(h, d, XEN_SCHEDULER_CREDIT2, XEN_DOMCTL_SCHEDOP_putinfo, &w, &c))
+#define PUT(w_, c_) \
+    (w = (w_), c = (c_), sched_op(h, d, XEN_SCHEDULER_CREDIT2, XEN_DOMCTL_SCHEDOP_putinfo, &w, &c))
 #define GET() sched_op(h, d, XEN_SCHEDULER_CREDIT2, XEN_DOMCTL_SCHEDOP_getinfo, &w, &c)
 
 static void test_weight_cap(void **state)
