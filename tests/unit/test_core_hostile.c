@@ -70,6 +70,15 @@ static struct books books(struct th *h, domid_t domid)
     assert_ptr_equal(x_.shares, y_.shares); \
 } while (0)
 
+/* Requests and replies with their lists, as long as they are needed here (wire.h). */
+struct map_request { struct kw_req h; uint32_t domid, prot, nr, reserved; uint64_t gfn[4]; };
+struct map_reply { struct kw_reply h; uint64_t size; uint32_t nr_runs, reserved; struct kw_run run[8]; };
+struct grant_request { struct kw_req h; uint32_t nr, prot; struct kw_gnt_ref ref[1]; };
+struct grant_reply { struct kw_reply h; uint64_t handle; uint32_t nr_runs, reserved; struct kw_run run[2]; };
+struct share_reply { struct kw_reply h; uint64_t handle; uint32_t nr, reserved, ref[4]; };
+/* One frame's request. */
+#define ONE_MAP offsetof(struct map_request, gfn[1])
+
 /* ---- bare connections */
 
 static int join(struct th *h, pid_t pid)
@@ -416,9 +425,8 @@ static void test_maps(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 16);
-    struct { struct kw_map_foreign m; uint64_t gfn[4]; } some = {
-        { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 4, 0 }, { 3, 16, UINT64_MAX, 1ull << 52 } };
-    struct { struct kw_map_reply r; struct kw_run run[8]; } out;
+    struct map_request some = { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 4, 0, { 3, 16, UINT64_MAX, 1ull << 52 } };
+    struct map_reply out;
     struct kw_map_resource res = { { KW_MAP_RESOURCE, 0 }, d, XENMEM_resource_grant_table, 0, PROT_READ, 0, 1 };
     static uint8_t reply[KW_MAX_MSG];
 
@@ -436,7 +444,7 @@ static void test_maps(void **state)
     assert_int_equal(map_foreign(h, d, KW_MAX_GFNS + 1, KW_MAX_GFNS + 1, 0, PROT_READ), -EINVAL);
     /* frames that are not there fail one by one */
     assert_int_equal(tc_call(h, &h->c, &some, sizeof(some), &out, sizeof(out)), 0);
-    assert_int_equal(out.r.nr_runs, 2);
+    assert_int_equal(out.nr_runs, 2);
     assert_int_equal(out.run[0].nr, 1);
     assert_true(out.run[0].fd >= 0);
     assert_int_equal(out.run[1].nr, 3);
@@ -518,18 +526,17 @@ static void test_no_reader(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 16);
-    struct { struct kw_map_foreign m; uint64_t gfn; } m = {
-        { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 1, 0 }, 0 };
+    struct map_request m = { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 1, 0, { 0 } };
     struct books before = books(h, d);
     int fd = join(h, 0);
     unsigned nr = 0;
 
     hello_on(h, fd);
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(say(h, fd, &m, sizeof(m)), 0);
+        assert_int_equal(say(h, fd, &m, ONE_MAP), 0);
     }
     for (int i = 0; i < 10; i++) {
-        (void)!send(fd, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)!send(fd, &m, ONE_MAP, MSG_NOSIGNAL | MSG_DONTWAIT);
         th_turn(h);
     }
     assert_int_equal(h->core->nr_clients, before.clients);
@@ -545,15 +552,14 @@ static void test_own_end(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 16);
-    struct { struct kw_map_foreign m; uint64_t gfn; } m = {
-        { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 1, 0 }, 0 };
+    struct map_request m = { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 1, 0, { 0 } };
     struct books before = books(h, d);
     int fd = join(h, 0);
 
     hello_on(h, fd);
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(send(fd, &m, sizeof(m), MSG_NOSIGNAL), sizeof(m));
-        send_own_end(fd, &m, sizeof(m));
+        assert_int_equal(send(fd, &m, ONE_MAP, MSG_NOSIGNAL), ONE_MAP);
+        send_own_end(fd, &m, ONE_MAP);
     }
     close(fd);
     assert_same(books(h, d), before);
@@ -685,13 +691,11 @@ static void test_death_with_everything(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 16);
-    struct { struct kw_map_foreign m; uint64_t gfn; } foreign = {
-        { { KW_MAP_FOREIGN, 0 }, d, PROT_READ | PROT_WRITE, 1, 0 }, 2 };
-    struct { struct kw_gnt_map m; struct kw_gnt_ref ref; } grant = {
-        { { KW_GNT_MAP, 0 }, 1, PROT_READ | PROT_WRITE }, { d, 8 } };
-    struct { struct kw_gnt_map_reply r; struct kw_run run[2]; } mapped;
+    struct map_request foreign = { { KW_MAP_FOREIGN, 0 }, d, PROT_READ | PROT_WRITE, 1, 0, { 2 } };
+    struct grant_request grant = { { KW_GNT_MAP, 0 }, 1, PROT_READ | PROT_WRITE, { { d, 8 } } };
+    struct grant_reply mapped;
     struct kw_gntshr share = { { KW_GNTSHR_SHARE, 0 }, d, 3, 1, 0 };
-    struct { struct kw_gntshr_reply r; uint32_t ref[4]; } shared;
+    struct share_reply shared;
     struct kw_evtchn port = { { KW_EVTCHN_UNBOUND, 0 }, d, 0 };
     struct kw_port_reply bound, unbound;
     struct kw_gnt_notify notify = { { KW_GNT_NOTIFY, 0 }, 0, KW_NOTIFY_CLEAR_BYTE | KW_NOTIFY_SEND_EVENT, 0, 5 };
@@ -715,7 +719,7 @@ static void test_death_with_everything(void **state)
     before = books(h, d);
 
     tc_open(h, &c);
-    assert_int_equal(tc_call(h, &c, &foreign, sizeof(foreign), &mapped, sizeof(mapped)), 0);
+    assert_int_equal(tc_call(h, &c, &foreign, ONE_MAP, &mapped, sizeof(mapped)), 0);
     assert_int_equal(tc_call(h, &c, &port, sizeof(port), &unbound, sizeof(unbound)), 0);
     port.h.op = KW_EVTCHN_VIRQ;
     port.port = VIRQ_DEBUGGER;
@@ -724,7 +728,7 @@ static void test_death_with_everything(void **state)
     port.port = guests.port;
     assert_int_equal(tc_call(h, &c, &port, sizeof(port), &bound, sizeof(bound)), 0);
     assert_int_equal(tc_call(h, &c, &grant, sizeof(grant), &mapped, sizeof(mapped)), 0);
-    notify.handle = mapped.r.handle;
+    notify.handle = mapped.handle;
     notify.port = bound.port;
     assert_int_equal(tc_call(h, &c, &notify, sizeof(notify), NULL, 0), 0);
     assert_int_equal(tc_call(h, &c, &share, sizeof(share), &shared, sizeof(shared)), 0);
