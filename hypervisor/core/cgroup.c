@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define MOUNT "/sys/fs/cgroup"
+#define CORE  "core"
 
 struct cgroup {
     const struct cgroup_fs *fs;
@@ -63,6 +64,10 @@ bool cgroup_delegated(char *path, size_t len)
     if (!found || (size_t)snprintf(path, len, MOUNT "%s", line + 3) >= len) {
         return false;
     }
+    /* Started by a process that an earlier core has moved with it. */
+    if (strlen(path) > strlen(CORE) + 1 && !strcmp(path + strlen(path) - strlen(CORE) - 1, "/" CORE)) {
+        *strrchr(path, '/') = '\0';
+    }
     /* How systemd marks what it has delegated, for unprivileged processes to see. */
     return getxattr(path, "user.delegate", &yes, 1) == 1 && yes == '1';
 }
@@ -107,14 +112,46 @@ static void clear_leftovers(struct cgroup *g)
 static int put_process(struct cgroup *g, const char *name, pid_t pid)
 {
     char path[64], text[24];
-    int rc = g->fs->make(g->dir, name);
 
-    if (rc && rc != -EEXIST) {
-        return rc;
-    }
     snprintf(path, sizeof(path), "%s/cgroup.procs", name);
     snprintf(text, sizeof(text), "%d", (int)pid);
     return g->fs->write(g->dir, path, text);
+}
+
+/*
+ * All processes of the group, which was given to us with them: who started us, say. They may fork
+ * meanwhile, so this may have to be done again.
+ */
+static void move_others(struct cgroup *g)
+{
+    int fd = openat(g->dir, "cgroup.procs", O_RDONLY | O_CLOEXEC), pid;
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+
+    while (f && fscanf(f, "%d", &pid) == 1) {
+        if (pid > 0) {
+            put_process(g, CORE, pid);
+        }
+    }
+    if (f) {
+        fclose(f);
+    } else if (fd >= 0) {
+        close(fd);
+    }
+}
+
+/* Into "core", so that the controller can be handed down. */
+static int move_down(struct cgroup *g)
+{
+    int rc = g->fs->make(g->dir, CORE);
+
+    rc = rc == -EEXIST ? 0 : rc;
+    rc = rc ? rc : put_process(g, CORE, getpid());
+    rc = rc ? rc : g->fs->write(g->dir, "cgroup.subtree_control", "+cpu");
+    for (int i = 0; i < 10 && rc == -EBUSY; i++) {
+        move_others(g);
+        rc = g->fs->write(g->dir, "cgroup.subtree_control", "+cpu");
+    }
+    return rc;
 }
 
 struct cgroup *cgroup_open(const char *dir, const struct cgroup_fs *fs)
@@ -129,8 +166,7 @@ struct cgroup *cgroup_open(const char *dir, const struct cgroup_fs *fs)
     snprintf(g->path, sizeof(g->path), "%s", dir);
     g->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     rc = g->dir < 0 ? -errno : has_cpu(g->dir) ? 0 : -ENOTSUP;
-    rc = rc ? rc : put_process(g, "core", getpid());
-    rc = rc ? rc : fs->write(g->dir, "cgroup.subtree_control", "+cpu");
+    rc = rc ? rc : move_down(g);
     if (rc) {
         cgroup_close(g);
         errno = -rc;
@@ -166,6 +202,10 @@ int cgroup_add(struct cgroup *g, unsigned domid, pid_t pid)
 
     /* What an earlier domain of that number was limited to must not be this one's limit. */
     g->fs->remove(g->dir, name_of(domid, name));
+    rc = g->fs->make(g->dir, name);
+    if (rc) {
+        return rc;    /* -EEXIST: in use, by another core that was given the same group */
+    }
     rc = put_process(g, name, pid);
     if (rc) {
         g->fs->remove(g->dir, name);

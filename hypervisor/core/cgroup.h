@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A control group v2 subtree that is ours (systemd's Delegate=, or --cgroup), with a group per
- * domain in it: dom1, dom2 ... The core itself moves to "core" beside them, for a group with
- * processes may not have children with controllers (kernel, admin-guide/cgroup-v2).
+ * domain in it: dom1, dom2 ... The core, and what else runs in the subtree's own group, moves to
+ * "core" beside them, for a group with processes may not have children with controllers (kernel,
+ * admin-guide/cgroup-v2).
  *
  * Never: touches a group that was not given to us, or kills what runs in one.
  */
@@ -32,7 +33,7 @@ struct cgroup;
  */
 bool cgroup_delegated(char *path, size_t len);
 /*
- * Takes the group at dir over: moves this process into "core" below it, hands the cpu controller
+ * Takes the group at dir over: moves its processes into "core" below it, hands the cpu controller
  * down, and clears away what an earlier core left. NULL with errno: ENOTSUP without the controller.
  */
 struct cgroup *cgroup_open(const char *dir, const struct cgroup_fs *fs);

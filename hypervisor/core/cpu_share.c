@@ -169,7 +169,7 @@ void share_set(struct domain *d, uint32_t weight, uint32_t cap)
 
     d->weight = (uint16_t)weight;
     d->cap = (uint16_t)cap;
-    if (d->control || d->dying) {
+    if (d->host || d->dying) {
         return;
     }
     if (new_weight) {

@@ -255,8 +255,8 @@ static long op_movedomain(struct hcall *hc, const struct xen_sysctl_cpupool_op *
     if (op->domid < DOMID_FIRST_RESERVED) {
         d = domain_find(hc->core, (domid_t)op->domid);
     }
-    if (!d || d->dying || d->control) {
-        return d && d->control ? -EPERM : -ESRCH;    /* the caller's own domain stays */
+    if (!d || d->dying || d == hc->d) {
+        return d == hc->d ? -EPERM : -ESRCH;    /* the caller's own domain stays */
     }
     if (op->cpupool_id == d->pool->id) {
         return 0;

@@ -238,11 +238,11 @@ DOMCTL_HANDLER(domctl_nodeaffinity)
 
 /*
  * As in Xen, a weight of 0 keeps the old one, and one is set although the cap that comes with it is
- * refused. Domain 0's are kept only: the host's processes are not ours to schedule.
+ * refused. The host's are kept only: its processes are not ours to schedule.
  */
 static long put_credit2(struct domain *d, const struct xen_domctl_sched_credit2 *p)
 {
-    uint32_t vcpus = d->control ? d->core->host.nr_cpus : d->nr_vcpus;
+    uint32_t vcpus = d->host ? d->core->host.nr_cpus : d->nr_vcpus;
     bool fits = p->cap <= 100 * vcpus;
 
     share_set(d, p->weight ? p->weight : d->weight, fits ? p->cap : d->cap);

@@ -187,7 +187,8 @@ void sched_apply_affinity(struct vcpu *v)
     }
     if (sched_setaffinity(r.tid, sizeof(eff), &eff) < 0) {
         /* The host has taken these CPUs away from us since we looked, say. */
-        kr_log(KR_WARN, "domain %u: cannot set the affinity of vCPU %u: %s", d->domid, v->id, strerror(errno));
+        kr_log(KR_WARN, "domain %u: cannot set the affinity of vCPU %u: %s", d->domid, v->id,
+               strerror(errno));
         return;
     }
     v->applied = eff;
@@ -208,7 +209,8 @@ void sched_pool_changed(struct domain *d)
 
         CPU_AND(&left, &v->hard, &d->pool->cpus);
         if (!CPU_COUNT(&left)) {
-            kr_log(KR_NOTICE, "domain %u: vCPU %u may use any CPU of its pool: it has lost its own", d->domid, i);
+            kr_log(KR_NOTICE, "domain %u: vCPU %u has lost its CPUs: it may use any of its pool",
+                   d->domid, i);
             memset(&v->hard, 0xff, sizeof(v->hard));
         }
     }

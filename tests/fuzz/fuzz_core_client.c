@@ -282,11 +282,11 @@ static void seed_ports(void)
 
 static void seed_maps(void)
 {
-    struct { struct kw_map_foreign m; uint64_t gfn[3]; } f = {
-        { { KW_MAP_FOREIGN, 1 }, 1, PROT_READ, 3, 0 }, { 1, 2, 1000 } };
+    struct { struct kw_req h; uint32_t domid, prot, nr, reserved; uint64_t gfn[3]; } f = {
+        { KW_MAP_FOREIGN, 1 }, 1, PROT_READ, 3, 0, { 1, 2, 1000 } };
     struct kw_map_resource r = { { KW_MAP_RESOURCE, 2 }, 1, XENMEM_resource_grant_table, 0, PROT_READ, 0, 1 };
-    struct { struct kw_gnt_map m; struct kw_gnt_ref ref[2]; } g = {
-        { { KW_GNT_MAP, 3 }, 2, PROT_READ }, { { 1, 8 }, { 0, 8 } } };
+    struct { struct kw_req h; uint32_t nr, prot; struct kw_gnt_ref ref[2]; } g = {
+        { KW_GNT_MAP, 3 }, 2, PROT_READ, { { 1, 8 }, { 0, 8 } } };
     struct kw_gntshr s = { { KW_GNTSHR_SHARE, 4 }, 0, 2, 1, 0 };
     struct kw_gnt_notify n = { { KW_GNT_NOTIFY, 5 }, 1, KW_NOTIFY_CLEAR_BYTE, 0, 5 };
     struct kw_gnt_unmap u = { { KW_GNT_UNMAP, 6 }, 1 };

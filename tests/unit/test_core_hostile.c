@@ -37,11 +37,16 @@ static unsigned open_fds(void)
 /* What a client that comes and goes must leave as it was. */
 struct books { unsigned fds, clients, ports; uint64_t given, claimed, pinned; void *shares; };
 
-/* The client that behaves is served all the time. */
+/* A hypercall of the client that behaves. */
+static long call(struct th *h, uint64_t op, uint64_t a0, uint64_t a1)
+{
+    return tc_hypercall(h, &h->c, op, a0, a1, 0, 0, 0);
+}
+
+/* It is served all the time. */
 static void assert_served(struct th *h)
 {
-    assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_xen_version, XENVER_version, 0, 0, 0, 0),
-                     4 << 16 | 17);
+    assert_int_equal(call(h, __HYPERVISOR_xen_version, XENVER_version, 0), 4 << 16 | 17);
 }
 
 static struct books books(struct th *h, domid_t domid)
@@ -64,6 +69,15 @@ static struct books books(struct th *h, domid_t domid)
     assert_int_equal(x_.pinned, y_.pinned); \
     assert_ptr_equal(x_.shares, y_.shares); \
 } while (0)
+
+/* Requests and replies with their lists, as long as they are needed here (wire.h). */
+struct map_request { struct kw_req h; uint32_t domid, prot, nr, reserved; uint64_t gfn[4]; };
+struct map_reply { struct kw_reply h; uint64_t size; uint32_t nr_runs, reserved; struct kw_run run[8]; };
+struct grant_request { struct kw_req h; uint32_t nr, prot; struct kw_gnt_ref ref[1]; };
+struct grant_reply { struct kw_reply h; uint64_t handle; uint32_t nr_runs, reserved; struct kw_run run[2]; };
+struct share_reply { struct kw_reply h; uint64_t handle; uint32_t nr, reserved, ref[4]; };
+/* One frame's request. */
+#define ONE_MAP offsetof(struct map_request, gfn[1])
 
 /* ---- bare connections */
 
@@ -138,7 +152,7 @@ static void test_greeting(void **state)
         { { KW_HELLO, 1 }, 0, KW_VERSION }, { { KW_HELLO, 1 }, KW_MAGIC, KW_VERSION + 1 },
         { { KW_HELLO, 1 }, KW_MAGIC, 0 },
     };
-    struct kw_hypercall call = { { KW_HYPERCALL, 1 }, __HYPERVISOR_xen_version, { 0 } };
+    struct kw_hypercall version = { { KW_HYPERCALL, 1 }, __HYPERVISOR_xen_version, { 0 } };
     unsigned nr;
     int fd;
 
@@ -153,7 +167,7 @@ static void test_greeting(void **state)
     assert_int_equal(status_on(h, fd, &nr), 2);
     close(fd);
     fd = join(h, 0);
-    assert_int_equal(say(h, fd, &call, sizeof(call)), 2);    /* hello comes first */
+    assert_int_equal(say(h, fd, &version, sizeof(version)), 2);    /* hello comes first */
     close(fd);
     fd = join(h, 0);
     close(fd);
@@ -167,7 +181,7 @@ static void test_packets(void **state)
     static uint8_t big[KW_MAX_MSG + 1];
     struct books before = books(h, 0);
     struct kw_req r = { 0, 7 };
-    struct kw_hypercall call = { { KW_HYPERCALL, 9 }, __HYPERVISOR_xen_version, { XENVER_version } };
+    struct kw_hypercall version = { { KW_HYPERCALL, 9 }, __HYPERVISOR_xen_version, { XENVER_version } };
     struct kw_hello again = { { KW_HELLO, 1 }, KW_MAGIC, KW_VERSION };
     const uint32_t unknown[] = { 0, 16, 255, 0x10000 + KW_ARENA, UINT32_MAX };
     int fd = join(h, 0);
@@ -182,10 +196,10 @@ static void test_packets(void **state)
         r.op = op;
         assert_int_equal(say(h, fd, &r, sizeof(r)), -EINVAL);
     }
-    assert_int_equal(say(h, fd, &call, sizeof(call) - 1), -EINVAL);
-    assert_int_equal(say(h, fd, &(struct { struct kw_hypercall c; char more[8]; }){ call, { 0 } },
-                         sizeof(call) + 8), -EINVAL);
-    assert_int_equal(say(h, fd, &call, sizeof(call)), 0);
+    assert_int_equal(say(h, fd, &version, sizeof(version) - 1), -EINVAL);
+    assert_int_equal(say(h, fd, &(struct { struct kw_hypercall c; char more[8]; }){ version, { 0 } },
+                         sizeof(version) + 8), -EINVAL);
+    assert_int_equal(say(h, fd, &version, sizeof(version)), 0);
     memcpy(big, &(struct kw_req){ 200, 1 }, sizeof(r));
     assert_int_equal(say(h, fd, big, KW_MAX_MSG), -ENOSYS);
     assert_int_equal(say(h, fd, big, sizeof(big)), 2);    /* longer than any packet may be */
@@ -219,14 +233,14 @@ static void send_own_end(int fd, const void *req, size_t len)
 static void test_unwanted_fds(void **state)
 {
     struct th *h = *state;
-    struct kw_hypercall call = { { KW_HYPERCALL, 1 }, __HYPERVISOR_xen_version, { XENVER_version } };
+    struct kw_hypercall version = { { KW_HYPERCALL, 1 }, __HYPERVISOR_xen_version, { XENVER_version } };
     struct books before = books(h, 0);
     int fd = join(h, 0);
     unsigned nr;
 
     hello_on(h, fd);
     for (int i = 0; i < 20; i++) {
-        send_own_end(fd, &call, sizeof(call));
+        send_own_end(fd, &version, sizeof(version));
         assert_int_equal(status_on(h, fd, &nr), 0);
     }
     close(fd);
@@ -263,7 +277,7 @@ static void test_arenas(void **state)
 
 static long sys(struct th *h, uint64_t at)
 {
-    return tc_hypercall(h, &h->c, __HYPERVISOR_sysctl, at, 0, 0, 0, 0);
+    return call(h, __HYPERVISOR_sysctl, at, 0);
 }
 
 static void test_pointers(void **state)
@@ -276,17 +290,16 @@ static void test_pointers(void **state)
     struct xen_sysctl s = { .cmd = XEN_SYSCTL_physinfo, .interface_version = XEN_SYSCTL_INTERFACE_VERSION };
     struct xen_sysctl list = { .cmd = XEN_SYSCTL_getdomaininfolist };
     struct xen_sysctl con = { .cmd = XEN_SYSCTL_readconsole };
-    struct kw_hypercall call = { { KW_HYPERCALL, 1 }, __HYPERVISOR_sysctl, { ARENA_VA } };
+    struct kw_hypercall version = { { KW_HYPERCALL, 1 }, __HYPERVISOR_sysctl, { ARENA_VA } };
     struct xen_memory_reservation res = { .nr_extents = 1, .domid = d };
     int fd;
 
     for (unsigned i = 0; i < KR_ARRAY_SIZE(at); i++) {
         assert_int_equal(sys(h, at[i]), -EFAULT);
-        assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_domctl, at[i], 0, 0, 0, 0), -EFAULT);
-        assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_platform_op, at[i], 0, 0, 0, 0), -EFAULT);
+        assert_int_equal(call(h, __HYPERVISOR_domctl, at[i], 0), -EFAULT);
+        assert_int_equal(call(h, __HYPERVISOR_platform_op, at[i], 0), -EFAULT);
         if (i != 5) {    /* what it points to is shorter, and fits */
-            assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, XENMEM_populate_physmap, at[i], 0, 0, 0),
-                             -EFAULT);
+            assert_int_equal(call(h, __HYPERVISOR_memory_op, XENMEM_populate_physmap, at[i]), -EFAULT);
         }
         /* a pointer within an argument */
         list.u.getdomaininfolist.max_domains = 1000;
@@ -299,7 +312,7 @@ static void test_pointers(void **state)
         res.extent_start.p = (void *)(uintptr_t)(i == 7 ? at[i] : at[i] | 1ull << 63);
         memcpy(h->c.arena, &res, sizeof(res));
         /* a list that cannot be read: nothing is done */
-        assert_true(tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, XENMEM_populate_physmap, A(0), 0, 0, 0) <= 0);
+        assert_true(call(h, __HYPERVISOR_memory_op, XENMEM_populate_physmap, A(0)) <= 0);
         assert_int_equal(domain_find(h->core, d)->tot_pages, 16);
     }
     memcpy(h->c.arena + ARENA_SIZE - sizeof(s), &s, sizeof(s));
@@ -307,7 +320,7 @@ static void test_pointers(void **state)
     /* no arena at all, though another client has one there */
     fd = join(h, 0);
     hello_on(h, fd);
-    assert_int_equal(send(fd, &call, sizeof(call), MSG_NOSIGNAL), sizeof(call));
+    assert_int_equal(send(fd, &version, sizeof(version), MSG_NOSIGNAL), sizeof(version));
     th_turn(h);
     struct kw_hypercall_reply r;
     assert_int_equal(recv(fd, &r, sizeof(r), MSG_DONTWAIT), sizeof(r));
@@ -331,12 +344,12 @@ static void test_versions(void **state)
             head[0] = cmd;
             head[1] = wrong[i];
             memcpy(h->c.arena, head, sizeof(head));
-            assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_domctl, A(0), 0, 0, 0, 0), -EACCES);
+            assert_int_equal(call(h, __HYPERVISOR_domctl, A(0), 0), -EACCES);
             assert_int_equal(sys(h, A(0)), -EACCES);
         }
         p.interface_version = wrong[i];
         memcpy(h->c.arena, &p, sizeof(p));
-        assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_platform_op, A(0), 0, 0, 0, 0), -EACCES);
+        assert_int_equal(call(h, __HYPERVISOR_platform_op, A(0), 0), -EACCES);
     }
 }
 
@@ -352,13 +365,13 @@ static void test_unknown_ops(void **state)
 
         assert_int_equal(tc_domctl(h, &h->c, &d), -ENOSYS);
         assert_int_equal(tc_sysctl(h, &h->c, &s), -ENOSYS);
-        assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, 50 + i, A(0), 0, 0, 0), -ENOSYS);
-        assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_event_channel_op, 60 + none[i], A(0), 0, 0, 0), -ENOSYS);
-        assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_sched_op, 60 + none[i], A(0), 0, 0, 0), -ENOSYS);
-        assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_grant_table_op, 60 + none[i], A(0), 1, 0, 0), -ENOSYS);
+        assert_int_equal(call(h, __HYPERVISOR_memory_op, 50 + i, A(0)), -ENOSYS);
+        assert_int_equal(call(h, __HYPERVISOR_event_channel_op, 60 + none[i], A(0)), -ENOSYS);
+        assert_int_equal(call(h, __HYPERVISOR_sched_op, 60 + none[i], A(0)), -ENOSYS);
+        assert_int_equal(call(h, __HYPERVISOR_grant_table_op, 60 + none[i], A(0)), -ENOSYS);
     }
     for (unsigned i = 0; i < KR_ARRAY_SIZE(calls); i++) {
-        assert_int_equal(tc_hypercall(h, &h->c, calls[i], 0, 0, 0, 0, 0), -ENOSYS);
+        assert_int_equal(call(h, calls[i], 0, 0), -ENOSYS);
     }
     assert_served(h);
 }
@@ -412,9 +425,8 @@ static void test_maps(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 16);
-    struct { struct kw_map_foreign m; uint64_t gfn[4]; } some = {
-        { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 4, 0 }, { 3, 16, UINT64_MAX, 1ull << 52 } };
-    struct { struct kw_map_reply r; struct kw_run run[8]; } out;
+    struct map_request some = { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 4, 0, { 3, 16, UINT64_MAX, 1ull << 52 } };
+    struct map_reply out;
     struct kw_map_resource res = { { KW_MAP_RESOURCE, 0 }, d, XENMEM_resource_grant_table, 0, PROT_READ, 0, 1 };
     static uint8_t reply[KW_MAX_MSG];
 
@@ -432,7 +444,7 @@ static void test_maps(void **state)
     assert_int_equal(map_foreign(h, d, KW_MAX_GFNS + 1, KW_MAX_GFNS + 1, 0, PROT_READ), -EINVAL);
     /* frames that are not there fail one by one */
     assert_int_equal(tc_call(h, &h->c, &some, sizeof(some), &out, sizeof(out)), 0);
-    assert_int_equal(out.r.nr_runs, 2);
+    assert_int_equal(out.nr_runs, 2);
     assert_int_equal(out.run[0].nr, 1);
     assert_true(out.run[0].fd >= 0);
     assert_int_equal(out.run[1].nr, 3);
@@ -476,7 +488,7 @@ static void test_huge_counts(void **state)
     memcpy(h->c.arena, &res, sizeof(res));
     for (unsigned i = 0; i < KR_ARRAY_SIZE(by_extents); i++) {
         /* what was done of it: nothing */
-        rc = tc_hypercall(h, &h->c, __HYPERVISOR_memory_op, by_extents[i], A(0), 0, 0, 0);
+        rc = call(h, __HYPERVISOR_memory_op, by_extents[i], A(0));
         assert_int_equal(rc, 0);
     }
     list.u.getdomaininfolist.max_domains = UINT32_MAX;
@@ -514,18 +526,17 @@ static void test_no_reader(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 16);
-    struct { struct kw_map_foreign m; uint64_t gfn; } m = {
-        { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 1, 0 }, 0 };
+    struct map_request m = { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 1, 0, { 0 } };
     struct books before = books(h, d);
     int fd = join(h, 0);
     unsigned nr = 0;
 
     hello_on(h, fd);
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(say(h, fd, &m, sizeof(m)), 0);
+        assert_int_equal(say(h, fd, &m, ONE_MAP), 0);
     }
     for (int i = 0; i < 10; i++) {
-        (void)!send(fd, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)!send(fd, &m, ONE_MAP, MSG_NOSIGNAL | MSG_DONTWAIT);
         th_turn(h);
     }
     assert_int_equal(h->core->nr_clients, before.clients);
@@ -541,15 +552,14 @@ static void test_own_end(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 16);
-    struct { struct kw_map_foreign m; uint64_t gfn; } m = {
-        { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 1, 0 }, 0 };
+    struct map_request m = { { KW_MAP_FOREIGN, 0 }, d, PROT_READ, 1, 0, { 0 } };
     struct books before = books(h, d);
     int fd = join(h, 0);
 
     hello_on(h, fd);
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(send(fd, &m, sizeof(m), MSG_NOSIGNAL), sizeof(m));
-        send_own_end(fd, &m, sizeof(m));
+        assert_int_equal(send(fd, &m, ONE_MAP, MSG_NOSIGNAL), ONE_MAP);
+        send_own_end(fd, &m, ONE_MAP);
     }
     close(fd);
     assert_same(books(h, d), before);
@@ -681,13 +691,11 @@ static void test_death_with_everything(void **state)
 {
     struct th *h = *state;
     domid_t d = th_domain(h, 1, 16);
-    struct { struct kw_map_foreign m; uint64_t gfn; } foreign = {
-        { { KW_MAP_FOREIGN, 0 }, d, PROT_READ | PROT_WRITE, 1, 0 }, 2 };
-    struct { struct kw_gnt_map m; struct kw_gnt_ref ref; } grant = {
-        { { KW_GNT_MAP, 0 }, 1, PROT_READ | PROT_WRITE }, { d, 8 } };
-    struct { struct kw_gnt_map_reply r; struct kw_run run[2]; } mapped;
+    struct map_request foreign = { { KW_MAP_FOREIGN, 0 }, d, PROT_READ | PROT_WRITE, 1, 0, { 2 } };
+    struct grant_request grant = { { KW_GNT_MAP, 0 }, 1, PROT_READ | PROT_WRITE, { { d, 8 } } };
+    struct grant_reply mapped;
     struct kw_gntshr share = { { KW_GNTSHR_SHARE, 0 }, d, 3, 1, 0 };
-    struct { struct kw_gntshr_reply r; uint32_t ref[4]; } shared;
+    struct share_reply shared;
     struct kw_evtchn port = { { KW_EVTCHN_UNBOUND, 0 }, d, 0 };
     struct kw_port_reply bound, unbound;
     struct kw_gnt_notify notify = { { KW_GNT_NOTIFY, 0 }, 0, KW_NOTIFY_CLEAR_BYTE | KW_NOTIFY_SEND_EVENT, 0, 5 };
@@ -711,7 +719,7 @@ static void test_death_with_everything(void **state)
     before = books(h, d);
 
     tc_open(h, &c);
-    assert_int_equal(tc_call(h, &c, &foreign, sizeof(foreign), &mapped, sizeof(mapped)), 0);
+    assert_int_equal(tc_call(h, &c, &foreign, ONE_MAP, &mapped, sizeof(mapped)), 0);
     assert_int_equal(tc_call(h, &c, &port, sizeof(port), &unbound, sizeof(unbound)), 0);
     port.h.op = KW_EVTCHN_VIRQ;
     port.port = VIRQ_DEBUGGER;
@@ -720,7 +728,7 @@ static void test_death_with_everything(void **state)
     port.port = guests.port;
     assert_int_equal(tc_call(h, &c, &port, sizeof(port), &bound, sizeof(bound)), 0);
     assert_int_equal(tc_call(h, &c, &grant, sizeof(grant), &mapped, sizeof(mapped)), 0);
-    notify.handle = mapped.r.handle;
+    notify.handle = mapped.handle;
     notify.port = bound.port;
     assert_int_equal(tc_call(h, &c, &notify, sizeof(notify), NULL, 0), 0);
     assert_int_equal(tc_call(h, &c, &share, sizeof(share), &shared, sizeof(shared)), 0);

@@ -401,7 +401,8 @@ static long sched_op(struct th *h, domid_t d, uint32_t id, uint32_t cmd, uint16_
     return rc;
 }
 
-#define PUT(w_, c_) (w = (w_), c = (c_), sched_op(h, d, XEN_SCHEDULER_CREDIT2, XEN_DOMCTL_SCHEDOP_putinfo, &w, &c))
+#define PUT(w_, c_) \
+    (w = (w_), c = (c_), sched_op(h, d, XEN_SCHEDULER_CREDIT2, XEN_DOMCTL_SCHEDOP_putinfo, &w, &c))
 #define GET() sched_op(h, d, XEN_SCHEDULER_CREDIT2, XEN_DOMCTL_SCHEDOP_getinfo, &w, &c)
 
 static void test_weight_cap(void **state)
@@ -506,7 +507,8 @@ static struct {
     bool made[8], refuse_procs;           /* dom0 ... dom7 */
     int proc[8];
     char weight[8][16], max[8][32], controllers[32];
-    bool core;
+    bool core, busy;
+    int moved, others;
 } cg;
 
 static int fake_make(int dirfd, const char *name)
@@ -535,8 +537,8 @@ static int fake_remove(int dirfd, const char *name)
     if (d >= 8 || !cg.made[d]) {
         return -ENOENT;
     }
-    cg.made[d] = false;
-    return 0;
+    cg.made[d] = cg.busy;
+    return cg.busy ? -EBUSY : 0;
 }
 
 static int fake_write(int dirfd, const char *path, const char *text)
@@ -545,13 +547,14 @@ static int fake_write(int dirfd, const char *path, const char *text)
     unsigned d, quota, period;
 
     if (!strcmp(path, "core/cgroup.procs")) {
-        cg.core = atoi(text) == getpid();
+        cg.core |= atoi(text) == getpid();
+        cg.moved++;
         return 0;
     }
     if (!strcmp(path, "cgroup.subtree_control")) {
         /* no internal processes */
         strcpy(cg.controllers, text);
-        return cg.core ? 0 : -EBUSY;
+        return cg.core && cg.moved > cg.others ? 0 : -EBUSY;
     }
     assert_int_equal(sscanf(path, "dom%u/%31s", &d, file), 2);
     if (d >= 8 || !cg.made[d]) {
@@ -589,6 +592,11 @@ static void make_folder(char *dir, const char *controllers)
     assert_non_null(f);
     fputs(controllers, f);
     fclose(f);
+    snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("11\n12\n", f);
+    fclose(f);
     snprintf(path, sizeof(path), "%s/dom5", dir);
     assert_int_equal(mkdir(path, 0700), 0);
 }
@@ -598,6 +606,8 @@ static void remove_folder(const char *dir)
     char path[80];
 
     snprintf(path, sizeof(path), "%s/cgroup.controllers", dir);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
     unlink(path);
     snprintf(path, sizeof(path), "%s/dom5", dir);
     rmdir(path);
@@ -623,7 +633,28 @@ static void test_cgroup_open(void **state)
     assert_true(cg.core);
     assert_string_equal(cg.controllers, "+cpu");
     assert_false(cg.made[5]);
+    assert_int_equal(cg.moved, 1);
     cgroup_close(g);
+    /* other processes were there first, and are taken along */
+    cg.moved = 0;
+    cg.others = 2;
+    g = cgroup_open(dir, &fake_fs);
+    assert_non_null(g);
+    assert_int_equal(cg.moved, 3);
+    /* a group that another core uses is not joined */
+    cg.made[4] = true;
+    cg.busy = true;
+    assert_int_equal(cgroup_add(g, 4, 77), -EEXIST);
+    assert_int_equal(cg.proc[4], 0);
+    cg.busy = false;
+    assert_int_equal(cgroup_add(g, 4, 77), 0);
+    assert_int_equal(cg.proc[4], 77);
+    cgroup_close(g);
+    /* some do not go away */
+    cg.moved = 0;
+    cg.others = 1000;
+    assert_null(cgroup_open(dir, &fake_fs));
+    assert_int_equal(errno, EBUSY);
     remove_folder(dir);
 }
 
