@@ -65,14 +65,9 @@ int open(const char *path, int flags, ...)
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
-static int on_stop(sd_event_source *src, int fd, uint32_t events, void *arg)
-{
-    return sd_event_exit(sd_event_source_get_event(src), 0);
-}
-
 static void *serve(void *arg)
 {
-    sd_event_loop(loop_event(w.loop));
+    loop_run(w.loop, w.stop);
     return NULL;
 }
 
@@ -93,7 +88,6 @@ static int setup(void **state)
     assert_true(fd >= 0);
     assert_int_equal(loop_listen(w.loop, fd), 0);
     w.stop = eventfd(0, 0);
-    sd_event_add_io(loop_event(w.loop), NULL, w.stop, POLLIN, on_stop, NULL);
     assert_int_equal(pthread_create(&w.thread, NULL, serve, NULL), 0);
     setenv("XENSTORED_PATH", w.device ? "/nonexistent" : w.path, 1);
     return 0;
