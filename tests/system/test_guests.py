@@ -66,6 +66,19 @@ class Guests(HostTest):
         self.assertEqual(self.host.xl("list", "target").split("\n")[1].split()[:4], before)
         self.host.ok("xenstore-ls")
 
+    def test_peers(self):
+        """One guest maps another's grant: the page is put apart and comes home under the granter's hands."""
+        granter = self.start("peers", "grant", name="granter")
+        for line in granter.stdout:
+            if "GRANTED" in line:
+                break
+        else:
+            self.fail("the granter ended")
+        domid = self.host.xl("domid", "granter").strip()
+        self.verdict("peers", "map other=" + domid, name="mapper")
+        seen = granter.stdout.read()
+        self.assertIn("SUCCESS", seen)
+
     def test_privileged(self):
         """Domain 0 of a machine of its own makes a domain, maps its memory and grants, and ends it."""
         with tempfile.TemporaryDirectory(prefix="krypton-test.") as tmp:
