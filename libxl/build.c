@@ -7,7 +7,7 @@
 
 #include <xenguest.h>
 
-#include "firmware/acpi.h"
+#include "firmware/pvh.h"
 
 #include <libxl_utils.h>
 
@@ -145,79 +145,18 @@ static int builder_failed(struct lx_gc *gc, struct lx_create *cr, const char *wh
 
 /* ---- memory layout */
 
-/* Everything PVH guests have below 4 GiB that is not RAM lies above the lowest of these: Xen's
- * local APIC page and special pages, and the ACPI tables. */
-static uint64_t hole_start(void)
-{
-    uint64_t special = (uint64_t)(X86_HVM_END_SPECIAL_REGION - X86_HVM_NR_SPECIAL_PAGES)
-                       << XC_PAGE_SHIFT;
-
-    return special < ACPI_REGION_GPA ? special : ACPI_REGION_GPA;
-}
-
 static void set_layout(const libxl_domain_build_info *b, struct xc_dom_image *dom)
 {
-    uint64_t size = (b->max_memkb - b->video_memkb) << 10, hole = hole_start();
-
-    dom->container_type = XC_DOM_HVM_CONTAINER;
-    dom->device_model = false;
+    pvh_set_layout(dom, (b->max_memkb - b->video_memkb) << 10);
     dom->max_vcpus = (unsigned)b->max_vcpus;
     dom->target_pages = (b->target_memkb - b->video_memkb) >> 2;
     dom->claim_enabled = libxl_defbool_val(b->claim_mode);
-    dom->mmio_start = hole;
-    dom->mmio_size = (1ULL << 32) - hole;
-    dom->lowmem_end = size < hole ? size : hole;
-    dom->highmem_end = size > hole ? (1ULL << 32) + size - hole : 0;
-    dom->vga_hole_size = 0;
-}
-
-static void add_range(struct xc_dom_image *dom, uint64_t from, uint64_t to, uint32_t type)
-{
-    if (to > from)
-        dom->e820[dom->e820_entries++] =
-            (struct e820entry){ .addr = from, .size = to - from, .type = type };
-}
-
-/* The guest's view of memory, for its start info and for XENMEM_memory_map. */
-static int set_memory_map(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image *dom)
-{
-    uint64_t acpi_end = ACPI_REGION_GPA;
-
-    dom->e820 = xc_dom_malloc(dom, 5 * sizeof(*dom->e820));
-    if (!dom->e820)
-        return builder_failed(gc, cr, "no room for the memory map");
-    dom->e820_entries = 0;
-    for (int i = 0; i < MAX_ACPI_MODULES; i++) {
-        const struct xc_hvm_firmware_module *m = &dom->acpi_modules[i];
-        uint64_t end = (m->guest_addr_out + m->length + XC_PAGE_SIZE - 1) & XC_PAGE_MASK;
-
-        if (m->length && end > acpi_end)
-            acpi_end = end;
-    }
-    add_range(dom, 0, dom->lowmem_end, E820_RAM);
-    add_range(dom, ACPI_REGION_GPA, acpi_end, E820_ACPI);
-    add_range(dom, (uint64_t)(X86_HVM_END_SPECIAL_REGION - X86_HVM_NR_SPECIAL_PAGES)
-                       << XC_PAGE_SHIFT,
-              (uint64_t)X86_HVM_END_SPECIAL_REGION << XC_PAGE_SHIFT, E820_RESERVED);
-    add_range(dom, 1ULL << 32, dom->highmem_end, E820_RAM);
-    if (!xc_domain_set_memory_map(gc->ctx->xch, cr->domid, dom->e820, dom->e820_entries))
-        return 0;
-    LX_LOGED(ERROR, cr->domid, "cannot set the domain's memory map");
-    return ERROR_FAIL;
 }
 
 static int add_acpi(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image *dom)
 {
     const libxl_domain_build_info *b = &cr->config->b_info;
     uint8_t *online = lx_alloc(gc, (size_t)b->max_vcpus / 8 + 1);
-    struct acpi_config config = {
-        .nr_vcpus = (unsigned)b->max_vcpus,
-        .online = online,
-        .tables_gpa = ACPI_REGION_GPA + XC_PAGE_SIZE,
-    };
-    struct acpi_tables tables = { 0 };
-    uint64_t rsdp_gpa;
-    int rc;
 
     if (!libxl_defbool_val(b->acpi))
         return 0;
@@ -226,30 +165,7 @@ static int add_acpi(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image 
     for (int i = 0; i < b->max_vcpus; i++)
         if (shimmed(b) || libxl_bitmap_test(&b->avail_vcpus, i))
             online[i / 8] |= (uint8_t)(1 << (i % 8));
-    if (acpi_tables_build(&config, &tables)) {
-        LX_LOGED(ERROR, cr->domid, "cannot make ACPI tables");
-        return ERROR_FAIL;
-    }
-    rsdp_gpa = (config.tables_gpa + tables.size + XC_PAGE_SIZE - 1) & XC_PAGE_MASK;
-    dom->acpi_modules[0] = (struct xc_hvm_firmware_module){
-        .data = xc_dom_malloc(dom, ACPI_RSDP_SIZE),
-        .length = ACPI_RSDP_SIZE,
-        .guest_addr_out = rsdp_gpa,
-    };
-    dom->acpi_modules[1] = (struct xc_hvm_firmware_module){
-        .data = xc_dom_malloc(dom, tables.size),
-        .length = (uint32_t)tables.size,
-        .guest_addr_out = config.tables_gpa,
-    };
-    if (dom->acpi_modules[0].data && dom->acpi_modules[1].data) {
-        memcpy(dom->acpi_modules[0].data, tables.rsdp, ACPI_RSDP_SIZE);
-        memcpy(dom->acpi_modules[1].data, tables.data, tables.size);
-        rc = 0;
-    } else {
-        rc = builder_failed(gc, cr, "no room for ACPI tables");
-    }
-    acpi_tables_free(&tables);
-    return rc;
+    return pvh_add_acpi(dom, online) ? builder_failed(gc, cr, "cannot make ACPI tables") : 0;
 }
 
 /* ---- running the builder */
@@ -312,7 +228,7 @@ static int load(struct lx_gc *gc, struct lx_create *cr, struct xc_dom_image *dom
         return builder_failed(gc, cr, "cannot give the domain its memory");
     rc = add_acpi(gc, cr, dom);
     if (!rc)
-        rc = set_memory_map(gc, cr, dom);
+        rc = pvh_set_memory_map(dom) ? builder_failed(gc, cr, "cannot set the domain's memory map") : 0;
     if (rc)
         return rc;
     if (xc_dom_build_image(dom))

@@ -142,7 +142,8 @@ static bool from_user(struct keys *k)
         return filter(k, in, (size_t)n);
     }
     if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-        k->open = false;         /* a pipe has ended: output goes on */
+        k->open = false;         /* a pipe has ended: output goes on; a terminal has gone: so do we */
+        return !term.is_tty;
     }
     return true;
 }

@@ -114,6 +114,7 @@ struct core {
     struct domain *host_dom;     /* the domain that the host's clients are */
     struct domain *dom0;         /* domain 0: the host, or a machine's first domain; NULL until made */
     bool machine;
+    int64_t wall_shift;          /* seconds that a machine's wall clock is ahead of the host's */
     struct serial *line;         /* a machine's serial line, or NULL */
     struct domain *by_domid[DOMID_FIRST_RESERVED];
     struct domain *domains;      /* by rising domid */

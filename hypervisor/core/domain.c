@@ -343,6 +343,9 @@ int domain_create(struct core *core, domid_t domid, const struct xen_domctl_crea
     }
     cpu_policy_send(d);
     share_begin(d);
+    if (core->wall_shift) {
+        domain_send_time(d);
+    }
     *out = d;
     return 0;
 }
@@ -420,6 +423,20 @@ int domain_make_vcpus(struct domain *d, uint32_t nr)
     sched_apply_all(d);
     share_apply(d);
     return 0;
+}
+
+void domain_send_time(struct domain *d)
+{
+    /* The process takes it from KL_PARAM with this index: an HVM parameter has no such number. */
+    struct kl_param m = { .index = KL_PARAM_TIME_OFFSET,
+                          .value = (uint64_t)d->time_offset + (uint64_t)d->core->wall_shift };
+
+    domproc_send(d, KL_PARAM, &m, sizeof(m), NULL, 0);
+}
+
+uint64_t domain_time_offset(const struct domain *d)
+{
+    return d->state ? __atomic_load_n(&d->state->system_time_offset, __ATOMIC_RELAXED) : 0;
 }
 
 bool domain_stopped(const struct domain *d)

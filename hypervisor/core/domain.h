@@ -142,6 +142,10 @@ int domain_make_vcpus(struct domain *d, uint32_t nr);
 void domain_pause(struct domain *d);            /* hold: the core's own, nests */
 void domain_unpause(struct domain *d);
 bool domain_stopped(const struct domain *d);    /* no vCPU runs and the state area is complete */
+/* Tells the process how many seconds its wall clock is away from the host's. */
+void domain_send_time(struct domain *d);
+/* What the domain's system time is ahead of CLOCK_MONOTONIC, in ns, by its own account. */
+uint64_t domain_time_offset(const struct domain *d);
 /* Tells the process what the counts and flags now mean. */
 void domain_update_run(struct domain *d);
 

@@ -136,12 +136,8 @@ static DOMCTL_HANDLER(op_hypercall_init)
 
 static DOMCTL_HANDLER(op_settimeoffset)
 {
-    /* The process takes it from KL_PARAM with this index: an HVM parameter has no such number. */
-    struct kl_param m = { .index = KL_PARAM_TIME_OFFSET,
-                          .value = (uint64_t)op->u.settimeoffset.time_offset_seconds };
-
     d->time_offset = op->u.settimeoffset.time_offset_seconds;
-    domproc_send(d, KL_PARAM, &m, sizeof(m), NULL, 0);
+    domain_send_time(d);
     return 0;
 }
 

@@ -126,11 +126,8 @@ static long op_param(struct hcall *hc, bool set)
 
 static long op_get_time(struct hcall *hc)
 {
-    struct xen_hvm_get_time t = { .now = core_now() };
-    uint64_t offset = hc->d->state ? __atomic_load_n(&hc->d->state->system_time_offset,
-                                                     __ATOMIC_RELAXED) : 0;
+    struct xen_hvm_get_time t = { .now = core_now() + domain_time_offset(hc->d) };
 
-    t.now += offset;
     return copy_to_guest(hc, hc->arg[1], &t, sizeof(t));
 }
 

@@ -15,6 +15,9 @@
 #include "hypervisor/core/guest_access.h"
 #include "hypervisor/core/hypercall.h"
 
+#define NS_PER_S   1000000000ull
+#define MAX_WALL_S (NS_PER_S * 9)    /* what a count of ns in 64 bits can tell */
+
 /* No row of the privilege table leads here yet: PVH guests have no physical interrupts. */
 long do_physdev_op(struct hcall *hc)
 {
@@ -61,6 +64,36 @@ static long firmware_info(struct hcall *hc, struct xen_platform_op *op)
     }
 }
 
+/*
+ * The wall clock at a system time. The host's is the host's, but a machine's is domain 0's to set,
+ * for all its domains: to the second, by which it is away from the host's.
+ */
+static long settime(struct hcall *hc, const struct xenpf_settime64 *t)
+{
+    uint64_t system = core_now() + domain_time_offset(hc->d);
+    struct timespec host;
+    int64_t away;
+
+    if (hc->d->host) {
+        return -EPERM;
+    }
+    if (t->mbz || t->nsecs >= NS_PER_S || t->secs > MAX_WALL_S) {
+        return -EINVAL;
+    }
+    clock_gettime(CLOCK_REALTIME, &host);
+    /* Both sides in ns since system time 0, where unsigned arithmetic may wrap as it likes. */
+    away = (int64_t)((t->secs * NS_PER_S + t->nsecs - t->system_time) -
+                     ((uint64_t)host.tv_sec * NS_PER_S + (uint64_t)host.tv_nsec - system));
+    away = (away + (away < 0 ? -(int64_t)NS_PER_S / 2 : (int64_t)NS_PER_S / 2)) / (int64_t)NS_PER_S;
+    if (away != hc->core->wall_shift) {
+        hc->core->wall_shift = away;
+        for (struct domain *d = hc->core->domains; d; d = d->next) {
+            domain_send_time(d);
+        }
+    }
+    return 0;
+}
+
 long do_platform_op(struct hcall *hc)
 {
     struct xen_platform_op op;
@@ -73,7 +106,7 @@ long do_platform_op(struct hcall *hc)
     }
     switch (op.cmd) {
     case XENPF_settime64:
-        return -EPERM;    /* the host's clock is the host's */
+        return settime(hc, &op.u.settime64);
     case XENPF_get_cpuinfo:
         return get_cpuinfo(hc, &op);
     case XENPF_firmware_info:

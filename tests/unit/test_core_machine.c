@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <xen/features.h>
@@ -163,6 +164,50 @@ static void test_firmware(void **state)
         tg_read(h, d, BUFFER, &op, sizeof(op));
         assert_int_equal(op.u.firmware_info.u.kbd_shift_flags, row[i].rc ? 0xff : 0);
     }
+}
+
+static long set_time(struct th *h, uint64_t secs, uint32_t nsecs, uint32_t mbz)
+{
+    struct xen_platform_op op = { .cmd = XENPF_settime64,
+                                  .interface_version = XENPF_INTERFACE_VERSION };
+
+    /* A system time of a second ago, as if the call had taken that long. */
+    op.u.settime64 = (struct xenpf_settime64){ secs, nsecs, mbz, core_now() - 1000000000u };
+    tg_write(h, 0, BUFFER, &op, sizeof(op));
+    return tg_hypercall(h, 0, __HYPERVISOR_platform_op, BUFFER, 0, 0);
+}
+
+/* The machine's wall clock is dom0's, to the second; that of its domains follows. */
+static void test_wall_clock(void **state)
+{
+    struct th *h = *state;
+    struct xen_domctl op = { .cmd = XEN_DOMCTL_settimeoffset };
+    struct timespec now;
+    domid_t d;
+
+    th_domain(h, 1, 64);
+    d = th_domain(h, 1, 64);
+    clock_gettime(CLOCK_REALTIME, &now);
+    assert_int_equal(set_time(h, (uint64_t)now.tv_sec - 1, (uint32_t)now.tv_nsec, 0), 0);
+    assert_int_equal(h->core->wall_shift, 0);
+    assert_int_equal(th_proc(h, d)->params, 0);
+    op.domain = d;
+    op.u.settimeoffset.time_offset_seconds = 7200;
+    assert_int_equal(tc_domctl(h, &h->c, &op), 0);
+    assert_int_equal(set_time(h, (uint64_t)now.tv_sec - 1 - 3600, (uint32_t)now.tv_nsec, 0), 0);
+    th_turn(h);
+    assert_int_equal(th_proc(h, 0)->param.index, KL_PARAM_TIME_OFFSET);
+    assert_int_equal((int64_t)th_proc(h, 0)->param.value, -3600);
+    assert_int_equal((int64_t)th_proc(h, d)->param.value, 3600);
+    d = th_domain(h, 1, 16);    /* one that comes later */
+    assert_int_equal((int64_t)th_proc(h, d)->param.value, -3600);
+    assert_int_equal(set_time(h, 1, 0, 1), -EINVAL);
+    assert_int_equal(set_time(h, 1, 1000000000, 0), -EINVAL);
+    assert_int_equal(set_time(h, UINT64_MAX, 0, 0), -EINVAL);
+    assert_int_equal(h->core->wall_shift, -3600);
+    assert_int_equal(set_time(h, (uint64_t)now.tv_sec - 1, (uint32_t)now.tv_nsec, 0), 0);
+    assert_int_equal(h->core->wall_shift, 0);
+    assert_int_equal((int64_t)th_proc(h, d)->param.value, 0);
 }
 
 /* A guest of dom0's is a guest like any. */
@@ -399,7 +444,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, machine_setup, th_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_domain_0), T(test_control), T(test_firmware), T(test_others_have_none), T(test_operator),
+        T(test_domain_0), T(test_control), T(test_firmware), T(test_wall_clock), T(test_others_have_none), T(test_operator),
         cmocka_unit_test_setup_teardown(test_memory_is_there, th_setup, th_teardown),
         T(test_power_off), T(test_reboot), T(test_watchdog), T(test_crash), T(test_nonsense),
         T(test_process_dies), T(test_guest_ends), T(test_serial), T(test_serial_slow),
