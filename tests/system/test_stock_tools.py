@@ -7,7 +7,7 @@ import struct
 import subprocess
 
 from host import GUESTS
-from test_stock import BIN, STOCK, StockTest
+from stock import BIN, StockTest
 
 # What a tool may say of a host that lacks what it is about.
 REFUSED = "function not implemented|operation not supported"
