@@ -7,14 +7,14 @@ import struct
 import subprocess
 
 from host import GUESTS
-from test_stock import BIN, STOCK, StockTest
+from stock import BIN, StockTest
 
 # What a tool may say of a host that lacks what it is about.
 REFUSED = "function not implemented|operation not supported"
 
 
 class Tools(StockTest):
-    ours = ("ctrl", "guest")
+    ours = ("libxenctrl", "libxenguest")
 
     def bound(self, program, *args, timeout=60):
         """Runs a tool with every symbol looked up at its start: (exit status, what it printed)."""
@@ -99,7 +99,7 @@ class Tools(StockTest):
         domid = self.row("guest")[0]
         self.refused("xen-mfndump", "dump-p2m", domid, pattern="is no pv guest")
         self.refused("xenpaging", "-d", domid, "-f", os.path.join(self.host.dir, "paging"))
-        self.refused("xen-vmtrace", domid, "0")
+        self.refused("xen-vmtrace", domid, "0", pattern="resource_size.*(not supported|invalid argument)")
 
     def test_lowmemd(self):
         """It waits for the host to run short of memory: a VIRQ of domain 0's."""
