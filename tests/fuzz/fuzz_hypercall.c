@@ -4,7 +4,8 @@
  * restricted client and from an unrestricted one, against a core whose domain processes are this program.
  *
  * Input: records of a caller (1 byte), op, sub-op (1 byte each), a count (2), a length (1), and
- * that many bytes, which lie where the hypercall's pointer points. What must hold after each input
+ * that many bytes, which lie where the hypercall's pointer points (dm_op: what they are is said below).
+ * What must hold after each input
  * is checked at its end: pages, pins and ports add up.
  */
 #include <setjmp.h>
@@ -16,6 +17,8 @@
 
 #include "common/log.h"
 #include "tests/unit/core_harness.h"
+
+#include <xen/hvm/dm_op.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -106,11 +109,35 @@ static void by_guest(const struct record *r, const uint8_t *bytes)
     tg_raw(h, d->domid, r->caller >> 1 & 1, &m, NULL);
 }
 
+/* sub: the operation; bytes: its argument; count: the size of the second buffer, which follows. */
+static void dm_op_by_client(struct tc *c, const struct record *r, const uint8_t *bytes)
+{
+    struct xen_dm_op op = { .op = r->sub };
+    struct xen_dm_op_buf list[2];
+    domid_t of = r->caller & 0x10 ? r->count & 7 : guest[r->caller & 1];
+
+    memset(list, 0, sizeof(list));
+    list[0].h.p = (void *)(uintptr_t)A(1024);
+    list[0].size = r->caller & 8 ? r->len : sizeof(op);
+    list[1].h.p = (void *)(uintptr_t)A(2048);
+    list[1].size = r->count;
+    memcpy(&op.u, bytes, r->len < sizeof(op.u) ? r->len : sizeof(op.u));
+    memcpy(c->arena, list, sizeof(list));
+    memcpy(c->arena + 1024, &op, sizeof(op));
+    memset(c->arena + 2048, 0, 512);
+    memcpy(c->arena + 2048, bytes, r->len);
+    tc_hypercall(h, c, __HYPERVISOR_dm_op, of, r->caller & 4 ? 2 : 1, A(0), 0, 0);
+}
+
 static void by_client(struct tc *c, const struct record *r, const uint8_t *bytes)
 {
     uint8_t msg[512], reply[KW_MAX_MSG];
     struct kw_req *req = (void *)msg;
 
+    if (r->caller & 0x20 && r->op == __HYPERVISOR_dm_op) {
+        dm_op_by_client(c, r, bytes);
+        return;
+    }
     if (r->caller & 0x20) {
         bool cmd = r->op == __HYPERVISOR_domctl || r->op == __HYPERVISOR_sysctl;
 

@@ -284,6 +284,17 @@ static uint32_t hear(void *buf, size_t len)
     return h->op;
 }
 
+/* All that was told is in effect from here on. */
+static void sync_up(void)
+{
+    static uint64_t seq;
+    struct kl_sync m = { { KL_SYNC, sizeof(m) }, ++seq }, got = { .seq = 0 };
+
+    assert_int_equal(send(d.core_control, &m, sizeof(m), 0), sizeof(m));
+    assert_int_equal(hear(&got, sizeof(got)), KL_SYNCED);
+    assert_int_equal(got.seq, seq);
+}
+
 static void up(uint32_t emulation)
 {
     struct server s = usual(0);
@@ -357,11 +368,12 @@ static void test_pci(void **state)
 
 static void test_priorities(void **state)
 {
-    struct server s = usual(5), first = usual(0);
+    struct server s = usual(5);
 
     up(0);
     tell_server(&s);
     tell_ports(5, false);
+    sync_up();
     begin(OUT, 0x500, 1, 1);
     expect(5, IOREQ_TYPE_PIO, 0x500, 1, false, 1);
     answer(5, 0);
@@ -370,19 +382,14 @@ static void test_priorities(void **state)
     s.range[2] = s.range[3];
     s.range[3] = s.range[4];
     tell_server(&s);
-    tell_server(&first);        /* as it was: something to wait for */
-    tell(KL_STOP);
-    assert_int_equal(hear(&s.m.h, sizeof(s)), KL_STOPPED);
-    tell(KL_RUN);
+    sync_up();
     begin(OUT, 0x600, 1, 2);
     expect(0, IOREQ_TYPE_PIO, 0x600, 1, false, 2);
     answer(0, 0);
     s = usual(5);
     s.m.state = KL_IOREQ_DISABLED;
     tell_server(&s);
-    tell(KL_STOP);
-    assert_int_equal(hear(&s.m.h, sizeof(s)), KL_STOPPED);
-    tell(KL_RUN);
+    sync_up();
     begin(OUT, 0x500, 1, 3);
     expect(0, IOREQ_TYPE_PIO, 0x500, 1, false, 3);
     answer(0, 0);
@@ -449,7 +456,6 @@ static void test_stop_while_waiting(void **state)
 static void test_server_goes(void **state)
 {
     struct server s = usual(0);
-    char buf[512];
 
     up(0);
     begin(READ, 1u << 30, 8, 0);
@@ -467,9 +473,7 @@ static void test_server_goes(void **state)
     s = usual(0);
     tell_server(&s);
     tell_ports(0, true);
-    tell(KL_STOP);
-    assert_int_equal(hear(buf, sizeof(buf)), KL_STOPPED);
-    tell(KL_RUN);
+    sync_up();
     begin(IN, 0x500, 1, 0);
     expect(0, IOREQ_TYPE_PIO, 0x500, 1, true, 0);
     answer(0, 5);
@@ -637,21 +641,16 @@ static void test_watched_memory(void **state)
         { { KL_MAP, sizeof(map) }, 1, 0 }, { 5, 1, 5, KL_MEM_RAM, KL_TYPE_IOREQ }
     };
     struct server s = usual(0);
-    char buf[512];
 
     up(0);
     assert_int_equal(send(d.core_control, &map, sizeof(map), 0), sizeof(map));
-    tell(KL_STOP);
-    assert_int_equal(hear(buf, sizeof(buf)), KL_STOPPED);
-    tell(KL_RUN);
+    sync_up();
     begin(WRITE, 0x5010, 8, 0x42);      /* nobody took them: RAM */
     finished();
     assert_int_equal(*(uint64_t *)fake_ram(&d, 0x5010), 0x42);
     s.m.mem_writes = 1;
     tell_server(&s);
-    tell(KL_STOP);
-    assert_int_equal(hear(buf, sizeof(buf)), KL_STOPPED);
-    tell(KL_RUN);
+    sync_up();
     begin(WRITE, 0x5010, 8, 0x43);
     expect(0, IOREQ_TYPE_COPY, 0x5010, 8, false, 0x43);
     answer(0, 0);
@@ -660,9 +659,7 @@ static void test_watched_memory(void **state)
     assert_int_equal(send(d.core_control, &map, sizeof(map), 0), sizeof(map));
     s.range[2] = (struct kl_ioreq_range){ 0x5000, 0x5fff };
     tell_server(&s);
-    tell(KL_STOP);
-    assert_int_equal(hear(buf, sizeof(buf)), KL_STOPPED);
-    tell(KL_RUN);
+    sync_up();
     nobodys(WRITE, 0x5010, 8, 0);
     finish();
 }
