@@ -347,6 +347,24 @@ static void test_iret_to_user_and_compat(void **state)
     assert_int_equal(engine_soft.mode(m->v[0]), 32);
 }
 
+/* A null selector with an RPL, on the way to an outer ring: Intel's CPUs make it 0, AMD's do not. */
+static void test_iret_null_selectors(void **state)
+{
+    struct machine *m = *state;
+    struct engine_state s = state64(CODE_AT, 0);
+    uint32_t vendor[4];
+
+    engine_soft.host_cpuid(0, 0, vendor);
+    /* mov es,ebx; mov ecx,es; a frame for 64-bit user code; iretq; there: mov eax,es; vmcall */
+    CODE(m, CODE_AT, 0x8e, 0xc3, 0x8c, 0xc1, 0x6a, SEL_UDATA | 3, 0x68, 0, 0, 1, 0, 0x6a, 2, 0x6a,
+         SEL_UCODE64 | 3, 0x68, 0, 0, 4, 0, 0x48, 0xcf);
+    CODE(m, UCODE_AT, 0x8c, 0xc0, VMCALL);
+    s.gpr[ENGINE_RBX] = 3;
+    assert_int_equal(run_from(m, &s), ENGINE_EXIT_KICK);
+    assert_int_equal(s.gpr[ENGINE_RCX], 3);
+    assert_int_equal(m->last_hypercall, vendor[2] == 0x6c65746e /* "ntel" */ ? 0 : 3);
+}
+
 /* ---------------------------------------------------------------- interrupts */
 
 static void test_interrupts(void **state)
@@ -747,7 +765,7 @@ int main(void)
         T(test_real_to_protected_to_long),
         T(test_real_mode_int), T(test_segment_limit), T(test_page_faults), T(test_user_faults),
         T(test_smep_smap), T(test_exceptions), T(test_double_and_triple_fault), T(test_single_step),
-        T(test_syscall_sysret), T(test_iret_to_user_and_compat), T(test_interrupts),
+        T(test_syscall_sysret), T(test_iret_to_user_and_compat), T(test_iret_null_selectors), T(test_interrupts),
         T(test_irq_window),
         T(test_kick), T(test_self_modifying), T(test_outside_write), T(test_remap),
         T(test_page_crossing),

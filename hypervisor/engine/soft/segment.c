@@ -197,8 +197,11 @@ void soft_drop_inner_segs(struct soft_vcpu *v)
     static const enum engine_sreg regs[] = { ENGINE_ES, ENGINE_DS, ENGINE_FS, ENGINE_GS };
 
     for (unsigned i = 0; i < 4; i++) {
-        const struct engine_segment *s = &v->seg[regs[i]];
+        struct engine_segment *s = &v->seg[regs[i]];
         bool conforming = (SEG_TYPE(s) & 0xc) == 0xc;
+        /* Intel: a null selector's RPL goes, too; FS and GS keep their bases. */
+        if (!v->e->amd && !(s->sel & ~3))
+            s->sel = 0;
         if (!(s->attr & SEG_P) || conforming || SEG_DPL(s) >= v->cpl)
             continue;
         soft_null_seg(v, regs[i], 0);
