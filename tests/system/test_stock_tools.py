@@ -7,14 +7,14 @@ import struct
 import subprocess
 
 from host import GUESTS
-from test_stock import BIN, STOCK, StockTest
+from stock import BIN, STOCK, StockTest
 
 # What a tool may say of a host that lacks what it is about.
 REFUSED = "function not implemented|operation not supported"
 
 
 class Tools(StockTest):
-    ours = ("ctrl", "guest")
+    ours = ("libxenctrl", "libxenguest")
 
     def bound(self, program, *args, timeout=60):
         """Runs a tool with every symbol looked up at its start: (exit status, what it printed)."""
@@ -68,14 +68,16 @@ class Tools(StockTest):
         self.xl("create", "-p", self.hello())
         self.addCleanup(self.stock, "xl", "destroy", "guest", status=None)
         domid = self.row("guest")[0]
-        out = self.works("xen-hvmctx", domid)
+        out = self.works("xen-hvmctx", domid, what="of a guest")
         self.assertRegex(out, r"(?s)Header: magic 0x54381286.*rip 0x")
-        self.assertRegex(self.works("xen-diag", "gnttab_query_size", domid), r"domid=%s: nr_frames=1, " % domid)
-        self.assertRegex(self.works("lsevtchn", domid), r"1: VCPU 0: Interdomain \(Connected\) - Remote Domain 0")
+        self.assertRegex(self.works("xen-diag", "gnttab_query_size", domid, what="gnttab_query_size"),
+                         r"domid=%s: nr_frames=1, " % domid)
+        self.assertRegex(self.works("lsevtchn", domid, what="of a guest"),
+                         r"1: VCPU 0: Interdomain \(Connected\) - Remote Domain 0")
         # It says where the vCPU is, and points it elsewhere.
         rip = int(re.search(r"rip 0x([0-9a-f]+)", out).group(1), 16)
-        self.assertIn("CPU[0]: RIP = %x" % rip, self.works("xen-hvmcrash", domid))
-        self.assertNotIn("rip 0x%016x" % rip, self.works("xen-hvmctx", domid))
+        self.assertIn("CPU[0]: RIP = %x" % rip, self.works("xen-hvmcrash", domid, what="of a guest"))
+        self.assertNotIn("rip 0x%016x" % rip, self.works("xen-hvmctx", domid, what="of a guest"))
 
     def test_what_the_host_does_not_offer(self):
         self.refused("xenperf")
