@@ -7,10 +7,12 @@ it is unset. They insist on /run/xen, /var/lib/xen, /var/log/xen and /usr/lib/xe
 mount namespace where these places are the test's own. What was done is written to stock-clients.md in the build
 folder; run as a program, this compares that page with docs/stock-clients.md.
 """
+import ctypes
 import glob
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,10 +35,10 @@ PLACES = [("/run", "xen", "run/xen"), ("/run", "xenstored", "run/xenstored"), ("
           ("/sys/bus", "xen-backend", "xen-backend")]
 HEAD = """# Debian's unmodified clients on Krypton
 
-Written by the test run (`scripts/test gcc install system publish`), from tests/system/test_stock.py and
-test_libvirt.py. Every client is Debian's program as it is packaged. All that a row does not name is ours: the
-core, the other daemons, and below the client every Xen library that is not in its third column. Where that
-column has several lists, it was done on each of them.
+Written by the test run (`scripts/test gcc install system publish`), which does all of it anew every time. Every
+client is Debian's program as it is packaged. All that a row does not name is ours: the core, the other daemons,
+and below the client every Xen library that is not in its third column. Where that column has several lists, it
+was done on each of them.
 
 """
 COLUMNS = ["client", "version", "Debian's Xen libraries below it", "what was done", "result"]
@@ -258,6 +260,58 @@ class StockTest(HostTest):
 
     def gone(self, name, timeout=30):
         self.host.wait("%s is gone" % name, lambda: name not in self.host.domains(), timeout)
+
+
+class StoreTest(StockTest):
+    """Where a store of Debian's may run in place of ours."""
+
+    def setUp(self):
+        # A dom0's kernel gives its store a port to bind to: here this test is that kernel.
+        lib = ctypes.CDLL(os.path.join(PREFIX, "lib/libxenevtchn.so.1"), use_errno=True)
+        lib.xenevtchn_open.restype = ctypes.c_void_p
+        before = os.environ.get("KRYPTON_RUNDIR")
+        os.environ["KRYPTON_RUNDIR"] = self.host.env["KRYPTON_RUNDIR"]
+        handle = lib.xenevtchn_open(None, 0)
+        os.environ.pop("KRYPTON_RUNDIR")
+        if before is not None:
+            os.environ["KRYPTON_RUNDIR"] = before
+        self.assertTrue(handle, os.strerror(ctypes.get_errno()))
+        handle = ctypes.c_void_p(handle)
+        self.addCleanup(lib.xenevtchn_close, handle)
+        self.port = lib.xenevtchn_bind_unbound_port(handle, 0)
+        self.assertGreater(self.port, 0, os.strerror(ctypes.get_errno()))
+        self.ns.add_proc_xen(self.port)
+        self.addCleanup(shutil.rmtree, self.ns.folder + "/new/proc")
+        self.addCleanup(os.rmdir, self.ns.folder + "/old/proc")
+        why = self.ns.why_not(proc=True)
+        if why:
+            self.skipTest("no /proc of its own here: " + why)
+
+    def tearDown(self):
+        """Not the base's: xl needs a store, and ours is back only after the clean-ups."""
+
+    def start_store(self, name, *args):
+        """Our services but the store and the consoles, and one of Debian's stores."""
+        self.addCleanup(self.host.start)
+        self.replace_service("xenconsoled")
+        self.replace_service("xenstored")
+        store = self.daemon(name, *args, proc=True)
+        self.host.wait("%s answers" % name, lambda: store.poll() is not None or
+                       self.host.run("xenstore-exists", "/").returncode == 0, 30)
+        self.assertIsNone(store.poll(), self.log_of(name))
+        self.addCleanup(self.destroy_all)
+        return store
+
+    def destroy_all(self):
+        for domid in self.host.domains().values():
+            self.host.run("xl", "destroy", str(domid))
+
+    def boot(self, xl):
+        xl("create", self.host.config())
+        con = self.stock_console("guest")
+        con.expect(PROMPT, 180)
+        self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
+        return con
 
 
 def write_table():

@@ -5,7 +5,7 @@ import re
 import time
 import unittest
 
-import test_stock
+from stock import StockTest
 from host import GUESTS, HostTest
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -224,7 +224,7 @@ class Pools(HostTest, Spinning):
 
 
 @unittest.skipIf(len(ALL) < 2, "one CPU cannot be in two pools")
-class StockPools(test_stock.StockTest, Spinning):
+class StockPools(StockTest, Spinning):
     """Debian's xl: the same."""
     one = max(ALL)
 

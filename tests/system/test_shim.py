@@ -9,7 +9,7 @@ import re
 import unittest
 
 from host import HostTest
-from test_stock import PROMPT, STOCK, StockTest
+from stock import PROMPT, STOCK, StockTest
 
 SHIM = os.path.join(STOCK, "usr/lib/xen-4.17/boot/xen-shim")
 GRUB = os.path.join(STOCK, "usr/lib/grub-xen")

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Debian's unmodified Xen 4.17 programs, above our low libraries and on our core; stock.py says how they are run."""
-import ctypes
 import json
 import os
 import re
-import shutil
 import subprocess
 
-from host import PREFIX, Console
-from stock import LOW, PROMPT, STOCK, StockTest
+from host import Console
+from stock import LOW, PROMPT, STOCK, StockTest, StoreTest
 
 
 class Toolstack(StockTest):
@@ -310,56 +308,8 @@ class Clients(StockTest):
         self.host.xl("destroy", "guest")
 
 
-class Stores(StockTest):
+class Stores(StoreTest):
     """Debian's daemons in place of ours, a guest booted through them."""
-
-    def setUp(self):
-        # A dom0's kernel gives its store a port to bind to: here this test is that kernel.
-        lib = ctypes.CDLL(os.path.join(PREFIX, "lib/libxenevtchn.so.1"), use_errno=True)
-        lib.xenevtchn_open.restype = ctypes.c_void_p
-        before = os.environ.get("KRYPTON_RUNDIR")
-        os.environ["KRYPTON_RUNDIR"] = self.host.env["KRYPTON_RUNDIR"]
-        handle = lib.xenevtchn_open(None, 0)
-        os.environ.pop("KRYPTON_RUNDIR")
-        if before is not None:
-            os.environ["KRYPTON_RUNDIR"] = before
-        self.assertTrue(handle, os.strerror(ctypes.get_errno()))
-        handle = ctypes.c_void_p(handle)
-        self.addCleanup(lib.xenevtchn_close, handle)
-        self.port = lib.xenevtchn_bind_unbound_port(handle, 0)
-        self.assertGreater(self.port, 0, os.strerror(ctypes.get_errno()))
-        self.ns.add_proc_xen(self.port)
-        self.addCleanup(shutil.rmtree, self.ns.folder + "/new/proc")
-        self.addCleanup(os.rmdir, self.ns.folder + "/old/proc")
-        why = self.ns.why_not(proc=True)
-        if why:
-            self.skipTest("no /proc of its own here: " + why)
-
-    def tearDown(self):
-        """Not the base's: xl needs a store, and ours is back only after the clean-ups."""
-
-    def start_store(self, name, *args):
-        """Our services but the store and the consoles, and one of Debian's stores."""
-        self.addCleanup(self.host.start)
-        self.replace_service("xenconsoled")
-        self.replace_service("xenstored")
-        store = self.daemon(name, *args, proc=True)
-        self.host.wait("%s answers" % name, lambda: store.poll() is not None or
-                       self.host.run("xenstore-exists", "/").returncode == 0, 30)
-        self.assertIsNone(store.poll(), self.log_of(name))
-        self.addCleanup(self.destroy_all)
-        return store
-
-    def destroy_all(self):
-        for domid in self.host.domains().values():
-            self.host.run("xl", "destroy", str(domid))
-
-    def boot(self, xl):
-        xl("create", self.host.config())
-        con = self.stock_console("guest")
-        con.expect(PROMPT, 180)
-        self.assertEqual(self.ask(con, "cat /sys/hypervisor/type").strip(), "xen")
-        return con
 
     def store_alone(self, name, *args):
         """It stands below our consoles, tools and xl."""

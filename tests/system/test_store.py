@@ -2,11 +2,11 @@
 """The store goes on: live updates and kills under running guests, and hand-overs between Debian's daemon and ours."""
 import os
 import signal
+import subprocess
 
-import test_stock
-from host import PREFIX, HostTest
+from host import GUESTS, PREFIX, HostTest
+from stock import PROMPT, StockTest, StoreTest
 
-PROMPT = test_stock.PROMPT
 OURS = os.path.join(PREFIX, "sbin", "xenstored")
 
 
@@ -46,7 +46,7 @@ class GoesOn(HostTest):
         self.assertEqual(r.returncode, 1)
         self.assertIn("No such file", r.stderr)
         # All is as it was, deaths of domains included.
-        self.host.xl("create", "-p", self.host.config(kernel=os.path.join(test_stock.GUESTS, "hello.elf"), ramdisk=None,
+        self.host.xl("create", "-p", self.host.config(kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None,
                                                       extra=None, memory=32))
         self.host.xl("destroy", "guest")
         self.assertEqual(self.host.domains(), {})
@@ -68,9 +68,8 @@ class GoesOn(HostTest):
         self.host.run("xl", "destroy", "guest")
 
 
-class HandOver(test_stock.Stores):
+class HandOver(StoreTest):
     """Xen's migration stream, written and read by Debian's 4.17 daemon."""
-    test_oxenstored = test_xenstored = None
 
     def serve(self, program, *args):
         self.addCleanup(self.host.start)
@@ -86,15 +85,15 @@ class HandOver(test_stock.Stores):
 
     @staticmethod
     def program(name):
-        return name if name.startswith("/") else test_stock.StockTest.program(name)
+        return name if name.startswith("/") else StockTest.program(name)
 
     def daemon(self, program, *args, **kw):
         if program != OURS:
             return super().daemon(program, *args, **kw)
         os.makedirs(os.path.dirname(os.path.join(self.host.dir, "xenstored.log")), exist_ok=True)
         with open(os.path.join(self.host.dir, "xenstored.log"), "ab") as log:
-            proc = test_stock.subprocess.Popen(self.ns.command(program, *args, **kw), env=self.env, stdin=test_stock.subprocess.DEVNULL,
-                                               stdout=log, stderr=log, start_new_session=True)
+            proc = subprocess.Popen(self.ns.command(program, *args, **kw), env=self.env,
+                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self.addCleanup(self.end, proc)
         return proc
 
@@ -102,7 +101,7 @@ class HandOver(test_stock.Stores):
         store = self.serve(first, *args)
         self.host.ok("xenstore-write", "/tool/kept", "as it was")
         self.host.ok("xenstore-chmod", "/tool/kept", "n0", "r1")
-        config = self.host.config(kernel=os.path.join(test_stock.GUESTS, "hello.elf"), ramdisk=None, extra=None, memory=32)
+        config = self.host.config(kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None, extra=None, memory=32)
         self.host.xl("create", "-p", config)
         before = self.host.ok("xenstore-ls", "-fp")
         if update:
