@@ -84,9 +84,17 @@ static void real_notify(void *priv, uint32_t port)
     xenevtchn_notify(h->evtchn, port);
 }
 
+static int real_domain_list(void *priv, uint16_t first, unsigned max, struct host_domain_entry *out)
+{
+    struct host_real *h = priv;
+
+    return domain_info_list(h->call, first, max, out);
+}
+
 static const struct host_ops real_ops = {
     .domain_info = real_domain_info, .map_page = real_map_page, .unmap_page = real_unmap_page,
     .bind = real_bind, .unbind = real_unbind, .notify = real_notify,
+    .domain_list = real_domain_list,
 };
 
 int host_real_open(struct host_real **out, struct host *host, bool domain_events, const char **what)
