@@ -34,6 +34,8 @@ struct host_ops {
     int (*bind)(void *priv, uint16_t domid, uint32_t remote_port);
     void (*unbind)(void *priv, uint32_t port);
     void (*notify)(void *priv, uint32_t port);
+    /* The other end's port of one that is bound here, by whomever; or a negative errno. */
+    int (*remote_port)(void *priv, uint32_t port);
     /* The domains from number `first` on, at most max, in order: their count, or a negative errno. */
     int (*domain_list)(void *priv, uint16_t first, unsigned max, struct host_domain_entry *out);
 };

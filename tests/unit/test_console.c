@@ -186,7 +186,7 @@ static void w_notify(void *priv, uint32_t port)
     ((struct world *)priv)->notified++;
 }
 
-static const struct host_ops w_ops = { w_info, w_map, w_unmap, w_bind, w_unbind, w_notify, NULL };
+static const struct host_ops w_ops = { w_info, w_map, w_unmap, w_bind, w_unbind, w_notify, NULL, NULL };
 
 static void world_init(struct world *w)
 {
@@ -481,14 +481,11 @@ struct service {
     struct daemon *d;
 };
 
-static int on_stop(sd_event_source *src, int fd, uint32_t events, void *arg)
-{
-    return sd_event_exit(sd_event_source_get_event(src), 0);
-}
-
 static void *serve_store(void *arg)
 {
-    sd_event_loop(loop_event(((struct service *)arg)->loop));
+    struct service *s = arg;
+
+    loop_run(s->loop, s->stop);
     return NULL;
 }
 
@@ -505,7 +502,6 @@ static int service_setup(void **state)
     assert_int_equal(loop_new(&s->loop, &s->store.s), 0);
     assert_int_equal(loop_listen(s->loop, loop_make_socket(s->path)), 0);
     s->stop = eventfd(0, 0);
-    sd_event_add_io(loop_event(s->loop), NULL, s->stop, POLLIN, on_stop, NULL);
     fake_domain_up(&s->store, 5);
     assert_int_equal(pthread_create(&s->thread, NULL, serve_store, s), 0);
     s->w = calloc(1, sizeof(*s->w));

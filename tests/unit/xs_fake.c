@@ -94,8 +94,15 @@ static int fake_list(void *priv, uint16_t first, unsigned max, struct host_domai
     return n;
 }
 
+static int fake_remote(void *priv, uint32_t port)
+{
+    struct fake *f = priv;
+
+    return port > 10 && f->dom[port - 10].port == port ? 7 : -EINVAL;
+}
+
 static const struct host_ops fake_host = {
-    fake_info, fake_map, fake_unmap, fake_bind, fake_unbind, fake_notify, fake_list,
+    fake_info, fake_map, fake_unmap, fake_bind, fake_unbind, fake_notify, fake_remote, fake_list,
 };
 
 static uint64_t fake_now(struct store *s)
