@@ -84,9 +84,34 @@ static void real_notify(void *priv, uint32_t port)
     xenevtchn_notify(h->evtchn, port);
 }
 
+static int real_domain_list(void *priv, uint16_t first, unsigned max, struct host_domain_entry *out)
+{
+    struct host_real *h = priv;
+
+    return domain_info_list(h->call, first, max, out);
+}
+
+static int real_remote_port(void *priv, uint32_t port)
+{
+    struct host_real *h = priv;
+    struct evtchn_status *s = xencall_alloc_buffer(h->call, sizeof(*s));
+    int rc;
+
+    if (!s)
+        return -ENOMEM;
+    *s = (struct evtchn_status){ .dom = DOMID_SELF, .port = port };
+    if (xencall2(h->call, __HYPERVISOR_event_channel_op, EVTCHNOP_status, (uintptr_t)s))
+        rc = -errno;
+    else
+        rc = s->status == EVTCHNSTAT_interdomain ? (int)s->u.interdomain.port : -ENOTCONN;
+    xencall_free_buffer(h->call, s);
+    return rc;
+}
+
 static const struct host_ops real_ops = {
     .domain_info = real_domain_info, .map_page = real_map_page, .unmap_page = real_unmap_page,
     .bind = real_bind, .unbind = real_unbind, .notify = real_notify,
+    .remote_port = real_remote_port, .domain_list = real_domain_list,
 };
 
 int host_real_open(struct host_real **out, struct host *host, bool domain_events, const char **what)

@@ -18,6 +18,11 @@ struct host_domain {
     uint8_t handle[16]; /* tells a domain from a later one with the same number */
 };
 
+struct host_domain_entry {
+    uint16_t domid;
+    struct host_domain info;
+};
+
 /* Functions return 0 (bind: a local port > 0) or a negative errno. */
 struct host_ops {
     /* -ESRCH: no such domain. */
@@ -29,6 +34,10 @@ struct host_ops {
     int (*bind)(void *priv, uint16_t domid, uint32_t remote_port);
     void (*unbind)(void *priv, uint32_t port);
     void (*notify)(void *priv, uint32_t port);
+    /* The other end's port of one that is bound here, by whomever; or a negative errno. */
+    int (*remote_port)(void *priv, uint32_t port);
+    /* The domains from number `first` on, at most max, in order: their count, or a negative errno. */
+    int (*domain_list)(void *priv, uint16_t first, unsigned max, struct host_domain_entry *out);
 };
 
 struct host {

@@ -234,16 +234,53 @@ static bool domain_check(struct store *s, struct domain *d)
     return domain_changed(s, d, err ? NULL : &info);
 }
 
+#define LIST_PART 256
+
+/* All domains in a few hypercalls. 0 or a negative errno; *fire as above. */
+static int check_list(struct store *s, bool *fire)
+{
+    struct host_domain_entry part[LIST_PART];
+    struct domain *d, *next;
+    unsigned first = 1;
+    int n = 0;
+
+    if (!s->host.ops->domain_list)
+        return -ENOSYS;
+    LIST_FOREACH(d, &s->domains, link)
+        d->seen = false;
+    for (; first <= UINT16_MAX; first = part[n - 1].domid + 1u) {
+        n = s->host.ops->domain_list(s->host.priv, (uint16_t)first, LIST_PART, part);
+        if (n <= 0)
+            break;
+        for (int i = 0; i < n; i++) {
+            d = domain_find(s, part[i].domid);
+            if (!d || !d->domid)
+                continue;
+            d->seen = true;
+            *fire |= domain_changed(s, d, &part[i].info);
+        }
+    }
+    if (n < 0)
+        return n;
+    for (d = LIST_FIRST(&s->domains); d; d = next) {
+        next = LIST_NEXT(d, link);
+        if (d->domid && !d->seen)
+            *fire |= domain_changed(s, d, NULL);
+    }
+    return 0;
+}
+
 void domain_check_all(struct store *s)
 {
     struct domain *d, *next;
     bool fire = false;
 
-    for (d = LIST_FIRST(&s->domains); d; d = next) {
-        next = LIST_NEXT(d, link);
-        if (d->domid)
-            fire |= domain_check(s, d);
-    }
+    if (check_list(s, &fire))
+        for (d = LIST_FIRST(&s->domains); d; d = next) {
+            next = LIST_NEXT(d, link);
+            if (d->domid)
+                fire |= domain_check(s, d);
+        }
     if (fire)
         fire_special(s, SPECIAL_RELEASE);
     JOURNAL(s, journal_commit_(s));

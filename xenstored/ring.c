@@ -351,10 +351,16 @@ static int ring_load_port(struct conn *c, struct ring *r)
 {
     uint32_t port = r->load_port;
 
+    const struct host *h = &c->s->host;
+
     r->load_port = 0;
-    if (c->s->keeps_ports && port && port < RING_PORT_MAX)
-        return ring_take_port(c, port);
-    return ring_bind(c, r->remote_port);
+    if (!c->s->keeps_ports || !port || port >= RING_PORT_MAX)
+        return ring_bind(c, r->remote_port);
+    /* Xen's daemon does not say which port it is bound to, and the next one may have to bind it. */
+    int remote = !r->remote_port && h->ops->remote_port ? h->ops->remote_port(h->priv, port) : 0;
+    if (remote > 0)
+        r->remote_port = (uint32_t)remote;
+    return ring_take_port(c, port);
 }
 
 /* The last daemon's own indices count: the page's may be older, or anything. */

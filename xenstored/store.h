@@ -46,6 +46,7 @@ struct domain {
     LIST_ENTRY(domain) link;
     uint16_t domid;
     bool shutdown;              /* @releaseDomain has been fired for its stop */
+    bool seen;                  /* by domain_check_all() */
     bool memory_warned, soft_warned;
     bool has_target;
     uint16_t target;

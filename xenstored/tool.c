@@ -16,11 +16,12 @@
 #include <xenstore.h>
 
 struct options {
-    bool full, perms, prefix, tidy, up, recurse, wide;
+    bool full, perms, prefix, tidy, up, recurse, wide, raw, json;
     long count;
 };
 
 struct run {
+    bool more;          /* a JSON list has an element already */
     struct xs_handle *h;
     xs_transaction_t t;
     struct options o;
@@ -75,6 +76,59 @@ static void print_perms(struct run *r, const char *path)
         printf("%s%c%u", i ? "," : "", letters[p[i].perms & 3], p[i].id);
     printf(")");
     free(p);
+}
+
+/* Each byte of a value is the character with its number, so that none is lost. */
+static void print_json_string(const char *text, size_t len)
+{
+    putchar('"');
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c < ' ' || c >= 0x7f)
+            printf("\\u%04x", c);
+        else
+            putchar(c);
+    }
+    putchar('"');
+}
+
+static void print_json_perms(struct run *r, const char *path)
+{
+    static const char letters[] = "nrwb";
+    unsigned n = 0;
+    struct xs_permissions *p = xs_get_permissions(r->h, r->t, path, &n);
+
+    printf(", \"permissions\": [");
+    for (unsigned i = 0; p && i < n; i++)
+        printf("%s\"%c%u\"", i ? ", " : "", letters[p[i].perms & 3], p[i].id);
+    putchar(']');
+    free(p);
+}
+
+/* An element of the list that "ls -j" prints. */
+static bool print_json_node(struct run *r, const char *path)
+{
+    unsigned len = 0;
+    char *value = xs_read(r->h, r->t, path, &len);
+
+    if (!value && errno != EACCES)
+        return errno == ENOENT; /* gone between listing and reading */
+    printf("%s\n  {\"path\": ", r->more ? "," : "");
+    r->more = true;
+    print_json_string(path, strlen(path));
+    printf(", \"value\": ");
+    if (value)
+        print_json_string(value, len);
+    else
+        printf("null");
+    if (r->o.perms)
+        print_json_perms(r, path);
+    putchar('}');
+    free(value);
+    return true;
 }
 
 /* Columns of the terminal, 0 if lines are not to be cut. */
@@ -182,6 +236,8 @@ static bool walk_below(struct run *r, const char *path,
 
 static bool ls_node(struct run *r, const char *path, unsigned depth)
 {
+    if (r->o.json)
+        return print_json_node(r, path);
     return print_node(r, path, strrchr(path, '/') + 1, depth - 1);
 }
 
@@ -194,7 +250,12 @@ static bool cmd_ls(struct run *r)
     if (!probe)
         return complain("list", path);
     free(probe);
-    return walk_below(r, path, ls_node) || complain("list", path);
+    if (r->o.json)
+        putchar('[');
+    bool ok = walk_below(r, path, ls_node) || complain("list", path);
+    if (r->o.json)
+        puts(r->more ? "\n]" : "]");
+    return ok;
 }
 
 static bool cmd_list(struct run *r)
@@ -218,13 +279,16 @@ static bool cmd_read(struct run *r)
     for (int i = 0; i < r->nargs; i++) {
         unsigned len = 0;
         char *value = xs_read(r->h, r->t, r->arg[i], &len);
-        char *text = value ? printable(value, len) : NULL;
+        char *text = value && !r->o.raw ? printable(value, len) : NULL;
 
-        if (!text)
+        if (!value || (!text && !r->o.raw))
             return complain("read", r->arg[i]);
         if (r->o.prefix)
             printf("%s: ", r->arg[i]);
-        puts(text);
+        if (text)
+            puts(text);
+        else
+            fwrite(value, 1, len, stdout);
         free(text);
         free(value);
     }
@@ -243,11 +307,42 @@ static bool cmd_exists(struct run *r)
     return true;
 }
 
+/* What printable() has made, back to what it was; in place. Its length. */
+static size_t unescape(char *text)
+{
+    static const char plain[] = "\n\r\t\\", letter[] = "nrt\\";
+    char *out = text;
+
+    for (const char *p = text; *p;) {
+        const char *esc = *p == '\\' && p[1] ? strchr(letter, p[1]) : NULL;
+        unsigned v;
+        int used = 0;
+
+        if (esc) {
+            *out++ = plain[esc - letter];
+            p += 2;
+        } else if (*p == '\\' && (sscanf(p + 1, "%3o%n", &v, &used) == 1 ||
+                                  (p[1] == 'x' && sscanf(p + 2, "%2x%n", &v, &used) == 1 && ++used))) {
+            *out++ = (char)v;
+            p += 1 + used;
+        } else {
+            *out++ = *p++;
+        }
+    }
+    return (size_t)(out - text);
+}
+
 static bool cmd_write(struct run *r)
 {
-    for (int i = 0; i + 1 < r->nargs; i += 2)
-        if (!xs_write(r->h, r->t, r->arg[i], r->arg[i + 1], (unsigned)strlen(r->arg[i + 1])))
+    for (int i = 0; i + 1 < r->nargs; i += 2) {
+        char *value = strdup(r->arg[i + 1]);
+        size_t len = value ? r->o.raw ? strlen(value) : unescape(value) : 0;
+        bool ok = value && xs_write(r->h, r->t, r->arg[i], value, (unsigned)len);
+
+        free(value);
+        if (!ok)
             return complain("write", r->arg[i]);
+    }
     return true;
 }
 
@@ -339,7 +434,15 @@ static bool cmd_watch(struct run *r)
 
         if (!event)
             return complain("wait for events from", xs_daemon_socket());
-        puts(event[XS_WATCH_PATH]);
+        if (r->o.json) {
+            printf("{\"path\": ");
+            print_json_string(event[XS_WATCH_PATH], strlen(event[XS_WATCH_PATH]));
+            printf(", \"watch\": ");
+            print_json_string(event[XS_WATCH_TOKEN], strlen(event[XS_WATCH_TOKEN]));
+            puts("}");
+        } else {
+            puts(event[XS_WATCH_PATH]);
+        }
         fflush(stdout);
         free(event);
     }
@@ -448,16 +551,17 @@ static const struct command {
       true, cmd_chmod },
     { "control", "+hs", "COMMAND [ARG...]", "send a command to the daemon", 1, -1, false,
       cmd_control },
-    { "exists", "hs", "PATH...", "exit with 0 if all exist", 1, -1, false, cmd_exists },
+    { "exists", "hsp", "PATH...", "exit with 0 if all exist", 1, -1, false, cmd_exists },
     { "list", "hsp", "PATH...", "names of children (-p with the path before)", 1, -1, false,
       cmd_list },
-    { "ls", "hsfpw", "[PATH]", "everything below (-f full paths, -p permissions, -w whole lines)",
+    { "ls", "hsfpwj", "[PATH]",
+      "everything below (-f full paths, -p permissions, -w whole lines, -j JSON)",
       0, 1, false, cmd_ls },
-    { "read", "hsp", "PATH...", "values (-p with the path before)", 1, -1, false, cmd_read },
+    { "read", "hspR", "PATH...", "values (-p with the path before, -R as they are)", 1, -1, false, cmd_read },
     { "rm", "hst", "PATH...", "remove with all below (-t empty parents too)", 1, -1, true, cmd_rm },
-    { "watch", "hsn:", "PATH...", "print the path of every change (-n COUNT then exit)", 1, -1,
+    { "watch", "hsn:j", "PATH...", "print the path of every change (-n COUNT then exit, -j JSON)", 1, -1,
       false, cmd_watch },
-    { "write", "hs", "PATH VALUE [PATH VALUE...]", "set values", 2, -1, true, cmd_write },
+    { "write", "hsR", "PATH VALUE [PATH VALUE...]", "set values (-R as they are: no \\n, \\x0a, \\012)", 2, -1, true, cmd_write },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -512,6 +616,8 @@ static int parse_options(const struct command *cmd, int argc, char **argv, struc
         case 'f': o->full = true; break;
         case 'p': o->perms = o->prefix = true; break;
         case 'w': o->wide = true; break;
+        case 'j': o->json = true; break;
+        case 'R': o->raw = true; break;
         case 't': o->tidy = true; break;
         case 'u': o->up = true; break;
         case 'r': o->recurse = true; break;

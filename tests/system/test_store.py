@@ -97,7 +97,7 @@ class HandOver(StoreTest):
         self.addCleanup(self.end, proc)
         return proc
 
-    def over(self, first, second, update, *args):
+    def over(self, first, second, update, *args, killed=False):
         store = self.serve(first, *args)
         self.host.ok("xenstore-write", "/tool/kept", "as it was")
         self.host.ok("xenstore-chmod", "/tool/kept", "n0", "r1")
@@ -114,12 +114,23 @@ class HandOver(StoreTest):
         self.assertEqual(os.path.realpath(exe), os.path.realpath(second))
         after = self.host.ok("xenstore-ls", "-fp")
         self.assertEqual(sorted(after.splitlines()), sorted(before.splitlines()))
+        if killed:
+            domid = self.host.domains()["guest"]
+            store.kill()
+            store.wait()
+            # In the same namespace: /proc is another outside, and with it the host's identity.
+            store = self.daemon(second, "-N", proc=True)
+            self.host.wait("it answers", lambda: self.host.run("xenstore-exists", "/").returncode == 0, 10)
+            self.assertEqual(sorted(self.host.ok("xenstore-ls", "-fp").splitlines()), sorted(before.splitlines()))
+            self.assertIn("going on with the store", self.log_of("xenstored"))
+            self.assertNotIn("domain %d: cannot connect its ring again" % domid, self.log_of("xenstored"))
         self.host.xl("destroy", "guest")
         self.host.wait("its nodes are gone", lambda: self.host.domains() == {}, 20)
-        self.assertIsNone(store.poll(), self.log_of("xenstored"))
+        if not killed:
+            self.assertIsNone(store.poll(), self.log_of("xenstored"))
 
     def test_from_debian_to_ours(self):
-        self.over("xenstored", OURS, [], "-N", "-R")
+        self.over("xenstored", OURS, [], "-N", "-R", killed=True)
         self.done("xenstored", "live update from it to our daemon, under a guest")
 
     def test_from_ours_to_debian(self):

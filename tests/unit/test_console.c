@@ -186,7 +186,7 @@ static void w_notify(void *priv, uint32_t port)
     ((struct world *)priv)->notified++;
 }
 
-static const struct host_ops w_ops = { w_info, w_map, w_unmap, w_bind, w_unbind, w_notify };
+static const struct host_ops w_ops = { w_info, w_map, w_unmap, w_bind, w_unbind, w_notify, NULL, NULL };
 
 static void world_init(struct world *w)
 {

@@ -56,6 +56,24 @@ expect 0 'b = "one"
 c = "two words"' xs ls /a
 expect 0 '/a/b = "one"   (n0)
 /a/c = "two words"   (n0)' xs ls -fp /a
+expect 0 '[
+  {"path": "/a/b", "value": "one", "permissions": ["n0"]},
+  {"path": "/a/c", "value": "two words", "permissions": ["n0"]}
+]' xs ls -jp /a
+expect 0 '[]' xs ls -j /a/b
+expect 0 '' xs write /esc/a 'x\ny\t\\\101\x42"' /esc/b '\z\'
+expect 0 'x\ny\t\\AB"' xs read /esc/a
+expect 0 'x
+y	\AB"' xs read -R /esc/a
+expect 0 '\\z\\' xs read /esc/b
+expect 0 '' xs write -R /esc/a 'x\ny'
+expect 0 'x\\ny' xs read /esc/a
+expect 0 '[
+  {"path": "/esc/a", "value": "x\\ny"},
+  {"path": "/esc/b", "value": "\\z\\"}
+]' xs ls -j /esc
+expect 0 '{"path": "/esc/a", "watch": "/esc/a"}' xs watch -j -n 1 /esc/a
+expect 0 '' xs rm /esc
 expect 0 '' xs chmod /a/b n0 r5 b7
 expect 0 'b = "one"   (n0,r5,b7)
 c = "two words"   (n0)' xs ls -p /a
@@ -82,6 +100,27 @@ expect 0 'other' xs read /local/domain/0/name
 expect 1 '' "$build/xenstored/xenstored" -D
 expect 2 '' "$build/xenstored/xenstored" -Q nothing=3
 expect 0 'other' xs read /local/domain/0/name
+
+# A live update in the same process; a restart after a kill; and one that begins anew.
+expect 0 'OK' xs control live-update "$(command -v "$build/xenstored/xenstored")"
+expect 0 'other' xs read /local/domain/0/name
+kill -0 "$daemon" || { echo "FAILED: another process after a live update"; failed=1; }
+again() {
+    kill -9 "$daemon"; wait "$daemon" 2>/dev/null
+    rm -f "$dir/pid"
+    "$build/xenstored/xenstored" -D -F "$dir/pid" "$@" 2>>"$dir/log" &
+    daemon=$!
+    tries=0
+    while ! [ -s "$dir/pid" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 500 ] || { cat "$dir/log"; exit 1; }
+        sleep 0.02
+    done
+}
+again
+expect 0 'other' xs read /local/domain/0/name
+again -R
+expect 1 '' xs read /local/domain/0/name
 
 kill "$daemon"
 wait "$daemon" || { echo "FAILED: the daemon's exit status is $?"; failed=1; }

@@ -173,6 +173,33 @@ static void test_expired_entries(void **state)
     guest_ok(w, 1, XS_READ, 0, S("/shared"));
 }
 
+/* Deaths among many, however the host tells of them. */
+static void test_deaths(void **state)
+{
+    struct world *w = *state;
+
+    for (int round = 0; round < 2; round++) {
+        w->f.no_list = round;
+        for (uint16_t d = 1; d < FAKE_DOMAINS; d++)
+            guest_up(w, d);
+        w->f.dom[2].exists = w->f.dom[7].exists = false;
+        w->f.dom[4].shutdown = true;
+        w->f.dom[5].dying = true;
+        w->f.dom[6].life++;
+        domain_check_all(&w->f.s);
+        fake_run(&w->f);
+        for (uint16_t d = 1; d < FAKE_DOMAINS; d++) {
+            const struct domain *dom = domain_find(&w->f.s, d);
+
+            assert_int_equal(dom != NULL, d != 2 && d != 7 && d != 6);
+            assert_int_equal(dom && dom->conn, d == 1 || d == 3 || d == 4);
+            assert_int_equal(dom && dom->shutdown, d == 4);
+        }
+        for (uint16_t d = 1; d < FAKE_DOMAINS; d++)
+            fake_domain_down(&w->f, d);
+    }
+}
+
 /* ---- Quotas ---- */
 
 static void test_quota_wire(void **state)
@@ -386,7 +413,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
-        T(features), T(watch_depth), T(special_depth), T(domid_any), T(expired_entries),
+        T(features), T(watch_depth), T(special_depth), T(domid_any), T(expired_entries), T(deaths),
         T(quota_wire), T(quota_each), T(control_quota), T(xsa_206_rate), T(rate_commits), T(log),
     };
 

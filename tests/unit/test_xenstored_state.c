@@ -481,6 +481,10 @@ static void test_xen_stream(void **state)
     ok(w, XS_INTRODUCE, 0, S("2\0" "1\0" "7"));
     fake_domain_down(&w->f, 2);
     assert_null(guest_event(w, 1)); /* its entry was marked as expired */
+    /* What the stream did not tell has been found out: a kill later on is survived. */
+    assert_int_equal(journal_open(&w->f.s, dir, "fake"), 0);
+    go_on(w, true);
+    guest_ok(w, 1, XS_READ, 0, S("/x"));
 }
 
 /* Whatever is missing or wrong is an error, never more. */

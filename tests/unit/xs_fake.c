@@ -80,8 +80,29 @@ static void fake_notify(void *priv, uint32_t port)
         f->on_notify(f, (uint16_t)(port - 10));
 }
 
+static int fake_list(void *priv, uint16_t first, unsigned max, struct host_domain_entry *out)
+{
+    struct fake *f = priv;
+    int n = 0;
+
+    if (f->no_list)
+        return -ENOSYS;
+    max = max < 3 ? max : 3; /* so that there is more than one part */
+    for (unsigned d = first; d < FAKE_DOMAINS && (unsigned)n < max; d++)
+        if (!fake_info(f, (uint16_t)d, &out[n].info))
+            out[n++].domid = (uint16_t)d;
+    return n;
+}
+
+static int fake_remote(void *priv, uint32_t port)
+{
+    struct fake *f = priv;
+
+    return port > 10 && f->dom[port - 10].port == port ? 7 : -EINVAL;
+}
+
 static const struct host_ops fake_host = {
-    fake_info, fake_map, fake_unmap, fake_bind, fake_unbind, fake_notify,
+    fake_info, fake_map, fake_unmap, fake_bind, fake_unbind, fake_notify, fake_remote, fake_list,
 };
 
 static uint64_t fake_now(struct store *s)

@@ -38,7 +38,7 @@ struct fake {
     bool handing_over;          /* ports stay bound though the store lets go of them */
     struct fake_domain dom[FAKE_DOMAINS];
     uint64_t now_ms;
-    bool no_gnttab;
+    bool no_gnttab, no_list;
     uint32_t req_id;
     void (*on_notify)(struct fake *f, uint16_t domid); /* a guest that acts at this moment */
 };
