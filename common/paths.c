@@ -21,6 +21,7 @@ static const struct {
     [KR_XENSTORED_SOCKET] = { "/run/xenstored/socket",      "/xenstored/socket", false },
     [KR_XEN_RUN]          = { "/run/xen",                   "/xen",             true },
     [KR_XEN_LIB]          = { "/var/lib/xen",               "/lib",             true },
+    [KR_XEN_DUMP]         = { "/var/lib/xen/dump",          "/lib/dump",        true },
     [KR_XEN_LOG]          = { "/var/log/xen",               "/log",             true },
     [KR_XEN_CONSOLE_LOG]  = { "/var/log/xen/console",       "/log/console",     true },
     [KR_XEN_ETC]          = { "/etc/xen",                   NULL,               true },

@@ -21,6 +21,7 @@ enum kr_path {
     KR_XENSTORED_SOCKET,  /* the store's Unix socket */
     KR_XEN_RUN,           /* directory: Xen's /run/xen */
     KR_XEN_LIB,           /* directory: Xen's /var/lib/xen (userdata, saved state) */
+    KR_XEN_DUMP,          /* directory: Xen's /var/lib/xen/dump (memory of crashed domains) */
     KR_XEN_LOG,           /* directory: Xen's /var/log/xen */
     KR_XEN_CONSOLE_LOG,   /* directory: console logs */
     KR_XEN_ETC,           /* directory: xl.conf and friends; read-only */

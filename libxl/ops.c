@@ -211,6 +211,20 @@ static int trigger_number(libxl_trigger trigger)
     }
 }
 
+int libxl_domain_core_dump(libxl_ctx *ctx, uint32_t domid, const char *filename,
+                           const libxl_asyncop_how *ao_how)
+{
+    struct lx_ao *ao = lx_ao_begin(ctx, domid, ao_how);
+    struct lx_gc *gc = &ao->gc;
+    int rc = must_exist(gc, domid);
+
+    if (!rc && xc_domain_dumpcore(ctx->xch, domid, filename)) {
+        LX_LOGED(ERROR, domid, "cannot write the domain's memory to %s", filename);
+        rc = ERROR_FAIL;
+    }
+    return end_now(ao, rc);
+}
+
 int libxl_send_trigger(libxl_ctx *ctx, uint32_t domid, libxl_trigger trigger, uint32_t vcpuid,
                        const libxl_asyncop_how *ao_how)
 {

@@ -153,12 +153,6 @@ int libxl_domain_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info, uint
     return refuse(ctx, domid, "remus");
 }
 
-int libxl_domain_core_dump(libxl_ctx *ctx, uint32_t domid, const char *filename,
-                           const libxl_asyncop_how *ao_how)
-{
-    return refuse(ctx, domid, "core dump");
-}
-
 int libxl_qemu_monitor_command(libxl_ctx *ctx, uint32_t domid, const char *command_line,
                                char **output, const libxl_asyncop_how *ao_how)
 {

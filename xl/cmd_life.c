@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands that change a domain's life: destroy, shutdown, reboot, pause, unpause, rename, trigger, sysrq.
+ * Commands that change a domain's life: destroy, shutdown, reboot, pause, unpause, rename, trigger, sysrq; and
+ * dump-core.
  */
 #include "xl/xl.h"
 
@@ -50,6 +51,20 @@ int main_pause(struct xl *xl, int argc, char **argv)
 int main_unpause(struct xl *xl, int argc, char **argv)
 {
     return simple(xl, argc, argv, libxl_domain_unpause, "unpause");
+}
+
+int main_dump_core(struct xl *xl, int argc, char **argv)
+{
+    uint32_t domid;
+    int rc;
+
+    xl_no_options(xl, argc, argv);
+    xl_operands(xl, argc, 2, 2);
+    if (xl_find_domain(xl, argv[optind], &domid)) {
+        return 1;
+    }
+    rc = libxl_domain_core_dump(xl->ctx, domid, argv[optind + 1], NULL);
+    return rc ? xl_fail(xl, rc, "cannot write the memory of domain %u to %s", domid, argv[optind + 1]) : 0;
 }
 
 /* --- shutdown and reboot --- */

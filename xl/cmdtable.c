@@ -44,6 +44,8 @@ const struct xl_cmd xl_cmds[] = {
     { "trigger", main_trigger, "DOMAIN nmi|reset|init|power|sleep|s3resume [VCPU]", "send a trigger to a domain",
       NO_OPTS, XL_DOMAIN_ARG },
     { "sysrq", main_sysrq, "DOMAIN LETTER", "send a magic SysRq to a domain", NO_OPTS, XL_DOMAIN_ARG },
+    { "dump-core", main_dump_core, "DOMAIN FILE", "write a domain's memory and vCPUs to an ELF core file", NO_OPTS,
+      XL_DOMAIN_ARG | XL_FILE_ARG },
     { "debug-keys", main_debug_keys, "KEYS", "send debug keys to the core", NO_OPTS, 0 },
 
     /* information */

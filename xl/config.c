@@ -220,12 +220,12 @@ static int set_action(struct parse *p)
     for (i = 0; i < nr_actions && strcmp(actions[i].word, text); i++) {
     }
     if (i == nr_actions) {
-        xlu_cfg_complain(p->cfg, p->key->name, "'%s' is no action: destroy, restart, rename-restart or preserve", text);
+        xlu_cfg_complain(p->cfg, p->key->name, "'%s' is no action: destroy, restart, rename-restart, preserve, "
+                         "coredump-destroy or coredump-restart", text);
         return -1;
     }
     action = actions[i].action;
-    if (action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_DESTROY || action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART ||
-        (action == LIBXL_ACTION_ON_SHUTDOWN_SOFT_RESET && strcmp(p->key->name, "on_soft_reset"))) {
+    if (action == LIBXL_ACTION_ON_SHUTDOWN_SOFT_RESET && strcmp(p->key->name, "on_soft_reset")) {
         xlu_cfg_complain(p->cfg, p->key->name, "'%s' is not offered by this version", text);
         return -1;
     }
@@ -384,7 +384,8 @@ static const struct key keys[] = {
     KEY("cpu_weight", K_FUNC, ANY, "Scheduling weight (1 to 65535, default 256).", .set = set_weight),
     KEY("cap", K_FUNC, ANY, "Most CPU time that the domain may use, in percent of one CPU; 0 is no limit.", .set = set_cap),
     KEY("pool", K_FUNC, ANY, "CPU pool, by name or number.", .set = set_pool),
-    KEY("on_poweroff", K_FUNC, ANY, "What happens when the guest powers off: destroy (default), restart, rename-restart or preserve.", .set = set_action),
+    KEY("on_poweroff", K_FUNC, ANY, "What happens when the guest powers off: destroy (default), restart, rename-restart, preserve, "
+        "coredump-destroy or coredump-restart.", .set = set_action),
     KEY("on_reboot", K_FUNC, ANY, "The same for a reboot; default restart.", .set = set_action),
     KEY("on_crash", K_FUNC, ANY, "The same for a crash; default destroy.", .set = set_action),
     KEY("on_watchdog", K_FUNC, ANY, "The same for a watchdog time-out; default destroy.", .set = set_action),

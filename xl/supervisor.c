@@ -121,6 +121,27 @@ static int hold_off(struct supervisor *s, uint32_t domid)
     return start && due > now && due <= now + MIN_RUN_SECONDS ? (int)(due - now) * 1000 : 0;
 }
 
+/* The memory of a domain that coredump-* is asked for, before it goes. A failure is said and changes nothing. */
+static void dump(struct supervisor *s, uint32_t domid, const char *name)
+{
+    char dir[PATH_MAX], path[PATH_MAX + 256];
+    int rc;
+
+    if (kr_path_mkdir(KR_XEN_DUMP) || !kr_path(KR_XEN_DUMP, dir, sizeof(dir))) {
+        say("domain %u: no place for its memory: %s", domid, strerror(errno));
+        return;
+    }
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    rc = libxl_domain_core_dump(s->xl->ctx, domid, path, NULL);
+    say("domain %u (%s): its memory is %s %s", domid, name, rc ? "NOT in" : "in", path);
+}
+
+static libxl_action_on_shutdown without_dump(libxl_action_on_shutdown action)
+{
+    return action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_DESTROY ? LIBXL_ACTION_ON_SHUTDOWN_DESTROY :
+           action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART ? LIBXL_ACTION_ON_SHUTDOWN_RESTART : action;
+}
+
 static void act(struct supervisor *s, const libxl_dominfo *info, libxl_domain_config *dc,
                 libxl_action_on_shutdown action)
 {
@@ -130,7 +151,10 @@ static void act(struct supervisor *s, const libxl_dominfo *info, libxl_domain_co
 
     say("domain %u (%s) has shut down, reason %s: %s", info->domid, dc->c_info.name ? dc->c_info.name : "?",
         libxl_shutdown_reason_to_string(info->shutdown_reason), libxl_action_on_shutdown_to_string(action));
-    switch (action) {
+    if (without_dump(action) != action && dc->c_info.name) {
+        dump(s, info->domid, dc->c_info.name);
+    }
+    switch (without_dump(action)) {
     case LIBXL_ACTION_ON_SHUTDOWN_PRESERVE:
         libxl_userdata_unlink(s->xl->ctx, info->domid, MARK);
         if (s->only == info->domid) {
@@ -173,7 +197,8 @@ static int carry_out(struct supervisor *s, const libxl_dominfo *info)
     if (!libxl_retrieve_domain_configuration(s->xl->ctx, info->domid, &dc, NULL)) {
         action = action_for(&dc, info->shutdown_reason);
     }
-    if (action == LIBXL_ACTION_ON_SHUTDOWN_RESTART || action == LIBXL_ACTION_ON_SHUTDOWN_RESTART_RENAME) {
+    if (without_dump(action) == LIBXL_ACTION_ON_SHUTDOWN_RESTART ||
+        action == LIBXL_ACTION_ON_SHUTDOWN_RESTART_RENAME) {
         wait_ms = hold_off(s, info->domid);
     }
     if (!wait_ms) {

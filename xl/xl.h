@@ -130,6 +130,7 @@ int main_pause(struct xl *, int, char **);
 int main_unpause(struct xl *, int, char **);
 int main_rename(struct xl *, int, char **);
 int main_sysrq(struct xl *, int, char **);
+int main_dump_core(struct xl *, int, char **);
 int main_trigger(struct xl *, int, char **);
 int main_debug_keys(struct xl *, int, char **);
 int main_list(struct xl *, int, char **);

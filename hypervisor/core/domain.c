@@ -267,7 +267,7 @@ static int check_config(const struct xen_domctl_createdomain *c)
     }
     if (c->max_grant_frames > KL_XEN_MAX_GRANT_FRAMES ||
         XEN_DOMCTL_GRANT_version(c->grant_opts) > 2 ||
-        (c->grant_opts & ~XEN_DOMCTL_GRANT_version_mask) || c->max_evtchn_port < 1) {
+        (c->grant_opts & ~XEN_DOMCTL_GRANT_version_mask)) {
         return -EINVAL;
     }
     return 0;

@@ -97,3 +97,19 @@ class Guests(HostTest):
         self.start("abuse", "triple_fault", on_reboot="preserve", on_crash="preserve")
         self.host.wait("the domain has shut down",
                        lambda: re.search(r"(?m)^abuse .* ---s[rc]- ", self.host.xl("list")), 30)
+
+    def test_core_dump(self):
+        """Its memory is kept before it goes; and `xl dump-core` of one that lives."""
+        self.start("abuse", "triple_fault", on_reboot="coredump-destroy", on_crash="coredump-destroy")
+        self.host.wait("the domain is gone", lambda: "abuse" not in self.host.domains(), 60)
+        paths = [self.host.path("lib", "dump", "abuse"), os.path.join(self.host.dir, "core")]
+        self.host.xl("create", "-p", self.host.config(name="target", kernel=os.path.join(GUESTS, "hello.elf"),
+                                                      ramdisk=None, extra=None, memory=32))
+        self.host.xl("dump-core", "target", paths[1])
+        for path in paths:
+            with open(path, "rb") as f:
+                self.assertEqual(f.read(4), b"\x7fELF")
+                self.assertGreater(os.fstat(f.fileno()).st_size, 16 << 20)
+        r = self.host.run("xl", "dump-core", "target", os.path.join(self.host.dir, "no", "core"))
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("No such file", r.stderr)
