@@ -46,7 +46,8 @@ struct foreign_table {
 
 /*
  * Shows what->page at d's frame gfn; what was there goes, unless it is a grant. Takes a reference of the
- * owner and holds the page; what->grant: the caller's pin of the grant goes with the entry. Returns 0 with the entry's index (may be NULL), -EINVAL or -ENOMEM.
+ * owner and holds the page; what->grant: the caller's pin of the grant goes with the entry.
+ * Returns 0 with the entry's index (may be NULL), -EINVAL or -ENOMEM.
  */
 int foreign_map(struct domain *d, uint64_t gfn, const struct foreign *what, uint32_t *index);
 /* Takes an entry out of the p2m, and lets its page (and its grant) go. */
