@@ -562,6 +562,18 @@ static void test_relocate(void **state)
     assert_int_equal(p2m_lookup(d, 0x10000 + 599).page, page);
     assert_int_equal(p2m_lookup(d, 100).type, P2M_NONE);
     assert_int_equal(d->tot_pages, 1024);
+    assert_int_equal(th_proc(h, domid)->syncs, 1);
+    /* in few messages, as they are contiguous; and over itself, both ways */
+    unsigned maps = th_proc(h, domid)->maps;
+    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 600, .src_gfn = 0x10000, .dst_gfn = 0x20000)), 0);
+    assert_true(th_proc(h, domid)->maps - maps <= 3);
+    page = p2m_lookup(d, 0x20000).page;
+    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 600, .src_gfn = 0x20000, .dst_gfn = 0x20000 - 10)),
+                     0);
+    assert_int_equal(p2m_lookup(d, 0x20000 - 10).page, page);
+    assert_int_equal(p2m_lookup(d, 0x20000 + 590).type, P2M_NONE);
+    assert_int_equal(d->tot_pages, 1024);
+    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 1, .src_gfn = 5, .dst_gfn = 5)), 0);
     assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 1, .src_gfn = 100)), -EINVAL);
     assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 1, .pad = 1)), -EINVAL);
     assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 1, .src_gfn = 1, .dst_gfn = 1ull << 60)),
