@@ -565,10 +565,12 @@ static void test_relocate(void **state)
     assert_int_equal(th_proc(h, domid)->syncs, 1);
     /* in few messages, as they are contiguous; and over itself, both ways */
     unsigned maps = th_proc(h, domid)->maps;
-    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 600, .src_gfn = 0x10000, .dst_gfn = 0x20000)), 0);
+    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 600, .src_gfn = 0x10000,
+                     .dst_gfn = 0x20000)), 0);
     assert_true(th_proc(h, domid)->maps - maps <= 3);
     page = p2m_lookup(d, 0x20000).page;
-    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 600, .src_gfn = 0x20000, .dst_gfn = 0x20000 - 10)),
+    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 600, .src_gfn = 0x20000,
+                     .dst_gfn = 0x20000 - 10)),
                      0);
     assert_int_equal(p2m_lookup(d, 0x20000 - 10).page, page);
     assert_int_equal(p2m_lookup(d, 0x20000 + 590).type, P2M_NONE);
