@@ -22,6 +22,7 @@
 #define PAGE            4096u
 #define MAX_BUFS        2
 #define FRAMES_PER_SLICE 256
+#define PAGE_COST       64
 #define STAGE_SYNC      UINT_MAX         /* of a call: it only waits for the domain's process */
 #define MAX_VRAM        (1u << 18)       /* frames: Xen's limit of 1 GiB */
 
@@ -151,6 +152,14 @@ static int change_type(struct domain *d, uint64_t gfn, uint32_t type)
     return old == P2M_NONE ? 0 : p2m_is_ram(old) ? p2m_remove(d, gfn) : -EINVAL;
 }
 
+/* How many frames from gfn on need no look when they are to have no memory: they have none. */
+static uint64_t hole(const struct domain *d, uint64_t gfn)
+{
+    uint64_t next = p2m_next(d, gfn);
+
+    return next > gfn ? next - gfn : 1;
+}
+
 static long set_mem_type(struct dm_call *c)
 {
     struct xen_dm_op_set_mem_type *u = &c->op.u.set_mem_type;
@@ -172,7 +181,9 @@ static long set_mem_type(struct dm_call *c)
             return HC_AGAIN;
         }
         rc = change_type(c->d, u->first_pfn + hc->progress, u->mem_type);
-        hc->progress += !rc;
+        if (!rc) {
+            hc->progress += u->mem_type == HVMMEM_mmio_dm ? hole(c->d, u->first_pfn + hc->progress) : 1;
+        }
     }
     u->first_pfn += hc->progress;
     u->nr -= hc->progress < u->nr ? (uint32_t)hc->progress : u->nr;
@@ -183,21 +194,22 @@ static long relocate(struct dm_call *c)
 {
     struct xen_dm_op_relocate_memory *u = &c->op.u.relocate_memory;
     struct hcall *hc = c->hc;
-    uint64_t i;
+    uint64_t moved = 0, left, i = hc->progress;
     int rc = 0;
 
     if (u->pad) {
         return -EINVAL;
     }
-    for (unsigned n = 0; (i = hc->progress) < u->size && !rc; n++) {
-        if (n == FRAMES_PER_SLICE) {
+    if (u->size && (u->src_gfn >= P2M_MAX_GFN || u->dst_gfn >= P2M_MAX_GFN)) {
+        return -EINVAL;
+    }
+    left = i < u->size ? u->size - i : 0;
+    if (left && u->src_gfn != u->dst_gfn) {
+        rc = p2m_move_range(c->d, u->src_gfn + i, u->dst_gfn + i, left, &moved);
+        hc->progress += moved;
+        if (!rc && hc->progress < u->size) {
             return HC_AGAIN;
         }
-        if (u->src_gfn >= P2M_MAX_GFN || u->dst_gfn >= P2M_MAX_GFN) {
-            return -EINVAL;
-        }
-        rc = p2m_move(c->d, u->src_gfn + i, u->dst_gfn + i);
-        hc->progress += !rc;
     }
     if (!rc) {
         u->src_gfn += u->size;
@@ -252,10 +264,16 @@ static long pin_cacheattr(struct dm_call *c)
 
 /* What a display's memory holds, to be compared with what it held. */
 
-static uint64_t page_sum(struct domain *d, uint64_t gfn)
+/* *cost: what it took, in looks at a frame that has no page. */
+static uint64_t page_sum(struct domain *d, uint64_t gfn, unsigned *cost)
 {
     uint64_t w[PAGE / 8], h[4] = { 1, 2, 3, 4 };
 
+    (*cost)++;
+    if (p2m_lookup(d, gfn).type == P2M_NONE) {
+        return 1;
+    }
+    *cost += PAGE_COST;
     if (gpa_read(d, gfn * PAGE, w, sizeof(w))) {
         return 1;
     }
@@ -298,6 +316,7 @@ static long track_vram(struct dm_call *c)
     const struct xen_dm_op_track_dirty_vram *u = &c->op.u.track_dirty_vram;
     struct hcall *hc = c->hc;
     struct dm_vram *v;
+    unsigned cost = 0;
     int rc;
 
     if (u->pad || c->nr_bufs < 2 || u->nr > MAX_VRAM || !c->d->nr_vcpus ||
@@ -310,12 +329,12 @@ static long track_vram(struct dm_call *c)
         return rc;
     }
     v = &c->d->dm->vram;
-    for (unsigned n = 0; hc->progress < v->nr && n < FRAMES_PER_SLICE / 8; n++) {
+    while (hc->progress < v->nr && cost < FRAMES_PER_SLICE * PAGE_COST) {
         uint64_t at = hc->progress;
         uint8_t bits = 0;
 
         for (unsigned b = 0; b < 8 && at + b < v->nr; b++) {
-            uint64_t sum = page_sum(c->d, v->first + at + b);
+            uint64_t sum = page_sum(c->d, v->first + at + b, &cost);
 
             bits |= (uint8_t)((sum != v->sum[at + b]) << b);
             v->sum[at + b] = sum;

@@ -478,15 +478,13 @@ void p2m_unmap_xen(struct domain *d, uint64_t page)
     }
 }
 
-int p2m_move(struct domain *d, uint64_t from, uint64_t to)
+/* Makes way at `to` for the RAM at `from`; *page is what lies there. */
+static int begin_move(struct domain *d, uint64_t from, uint64_t to, uint64_t *page)
 {
     struct p2m_entry e = p2m_lookup(d, from), old;
 
     if (to >= P2M_MAX_GFN || e.type != P2M_RAM) {
         return -EINVAL;
-    }
-    if (from == to) {
-        return 0;
     }
     old = p2m_lookup(d, to);
     if (is_grant(d, old)) {
@@ -498,12 +496,42 @@ int p2m_move(struct domain *d, uint64_t from, uint64_t to)
     if (old.type != P2M_NONE) {
         p2m_remove(d, to);
     }
-    set(d, from, P2M_NONE, 0);
-    gather_unmap(d, from);
-    set(d, to, P2M_RAM, e.page);
-    page_has_gfn(d, e.page, to);
-    gather_page(d, to, e.page);
+    *page = e.page;
     return 0;
+}
+
+int p2m_move_range(struct domain *d, uint64_t from, uint64_t to, uint64_t nr, uint64_t *done)
+{
+    uint64_t gap = from > to ? from - to : to - from, page[P2M_MOVES], n = 0;
+    int rc = 0;
+
+    /* What is moved as one must not lie in its own way. */
+    nr = nr < P2M_MOVES ? nr : P2M_MOVES;
+    nr = nr < gap ? nr : gap;
+    while (n < nr && !(rc = begin_move(d, from + n, to + n, &page[n]))) {
+        n++;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        set(d, from + i, P2M_NONE, 0);
+        gather_unmap(d, from + i);
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        set(d, to + i, P2M_RAM, page[i]);
+        page_has_gfn(d, page[i], to + i);
+        gather_page(d, to + i, page[i]);
+    }
+    *done = n;
+    return rc;
+}
+
+int p2m_move(struct domain *d, uint64_t from, uint64_t to)
+{
+    uint64_t done;
+
+    if (from == to) {
+        return p2m_lookup(d, from).type == P2M_RAM ? 0 : -EINVAL;
+    }
+    return p2m_move_range(d, from, to, 1, &done);
 }
 
 int p2m_map_foreign(struct domain *d, uint64_t gfn, uint32_t index)

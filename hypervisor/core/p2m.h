@@ -72,6 +72,12 @@ int p2m_remove_range(struct domain *d, uint64_t gfn, uint64_t nr);
 int p2m_map_xen(struct domain *d, uint64_t gfn, uint64_t page);
 /* Moves the RAM page at `from` to `to`; what was there is freed. */
 int p2m_move(struct domain *d, uint64_t from, uint64_t to);
+/*
+ * The same for frames from `from` on, as far as one turn goes and they do not get in their own way: at
+ * most P2M_MOVES of nr (> 0), *done of them. An error is that of the one after those. from != to.
+ */
+#define P2M_MOVES 256
+int p2m_move_range(struct domain *d, uint64_t from, uint64_t to, uint64_t nr, uint64_t *done);
 /* Makes a RAM frame one of another P2M_RAM* type. 0, -EINVAL: no RAM there, -EBUSY: its page is apart. */
 int p2m_set_ram_type(struct domain *d, uint64_t gfn, enum p2m_type type);
 /* Undoes the mapping of a Xen page wherever it is. */

@@ -122,6 +122,9 @@ static void dm_op_by_client(struct tc *c, const struct record *r, const uint8_t 
     list[1].h.p = (void *)(uintptr_t)A(2048);
     list[1].size = r->count;
     memcpy(&op.u, bytes, r->len < sizeof(op.u) ? r->len : sizeof(op.u));
+    if (op.op == XEN_DMOP_relocate_memory) {
+        op.u.relocate_memory.size &= 0xfff;    /* a page can be pushed through all of the address space */
+    }
     memcpy(c->arena, list, sizeof(list));
     memcpy(c->arena + 1024, &op, sizeof(op));
     memset(c->arena + 2048, 0, 512);

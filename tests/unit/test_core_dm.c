@@ -88,6 +88,12 @@ static void set_param(struct th *h, domid_t d, uint32_t index, uint64_t value)
     assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_hvm_op, HVMOP_set_param, A(0), 0, 0, 0), 0);
 }
 
+/* A reply of KW_MAP_RESOURCE with its runs. */
+union map_reply {
+    struct kw_map_reply r;
+    struct { uint8_t head[sizeof(struct kw_map_reply)]; struct kw_run run[2]; };
+};
+
 static unsigned open_files(void)
 {
     unsigned n = 0;
@@ -269,7 +275,7 @@ static void test_frames(void **state)
     uint64_t pages = d->tot_pages;
     struct kw_map_resource res = { { KW_MAP_RESOURCE, 0 }, domid, XENMEM_resource_ioreq_server, 0, 3,
                                    0, 2 };
-    struct { struct kw_map_reply r; struct kw_run run[2]; } got;
+    union map_reply got;
     struct xen_dm_op op = OP(get_ioreq_server_info, .id = 0);
     struct xen_hvm_param bad = { .domid = domid, .index = HVM_PARAM_NR_IOREQ_SERVER_PAGES };
 
@@ -323,7 +329,7 @@ static void test_resources(void **state)
     struct th *h = *state;
     domid_t d = th_domain(h, 3, 16);
     struct kw_map_resource m = { { KW_MAP_RESOURCE, 0 }, d, XENMEM_resource_ioreq_server, 0, 3, 0, 0 };
-    struct { struct kw_map_reply r; struct kw_run run[2]; } got;
+    union map_reply got;
     struct xen_mem_acquire_resource a = { .domid = d, .type = XENMEM_resource_ioreq_server };
     struct ioreq *slot;
 
@@ -556,6 +562,20 @@ static void test_relocate(void **state)
     assert_int_equal(p2m_lookup(d, 0x10000 + 599).page, page);
     assert_int_equal(p2m_lookup(d, 100).type, P2M_NONE);
     assert_int_equal(d->tot_pages, 1024);
+    assert_int_equal(th_proc(h, domid)->syncs, 1);
+    /* in few messages, as they are contiguous; and over itself, both ways */
+    unsigned maps = th_proc(h, domid)->maps;
+    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 600, .src_gfn = 0x10000,
+                     .dst_gfn = 0x20000)), 0);
+    assert_true(th_proc(h, domid)->maps - maps <= 3);
+    page = p2m_lookup(d, 0x20000).page;
+    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 600, .src_gfn = 0x20000,
+                     .dst_gfn = 0x20000 - 10)),
+                     0);
+    assert_int_equal(p2m_lookup(d, 0x20000 - 10).page, page);
+    assert_int_equal(p2m_lookup(d, 0x20000 + 590).type, P2M_NONE);
+    assert_int_equal(d->tot_pages, 1024);
+    assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 1, .src_gfn = 5, .dst_gfn = 5)), 0);
     assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 1, .src_gfn = 100)), -EINVAL);
     assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 1, .pad = 1)), -EINVAL);
     assert_int_equal(DM(h, domid, OP(relocate_memory, .size = 1, .src_gfn = 1, .dst_gfn = 1ull << 60)),

@@ -174,22 +174,32 @@ static struct buffered_iopage *buffer_of(uint32_t id)
     return (void *)(d.m->xen_pages + (KL_XEN_IOREQ + 2 * id) * 4096);
 }
 
-struct server {
+/* The message and its ranges (a structure that ends in an array can only be the last member). */
+union server {
     struct kl_ioreq m;
-    struct kl_ioreq_range range[8];
+    struct {
+        uint8_t head[sizeof(struct kl_ioreq)];
+        struct kl_ioreq_range range[8];
+    };
 };
 
 /* Ports 0x500-0x50f, memory 1 GiB-, the VGA hole, PCI device 0:3.0. */
-static struct server usual(uint32_t id)
+static union server usual(uint32_t id)
 {
-    return (struct server){
-        { { KL_IOREQ, sizeof(struct server) }, .id = id, .state = KL_IOREQ_ENABLED, .nr = { 2, 2, 1 } },
-        { { 0x500, 0x50f }, { 0x600, 0x600 }, { 0xa0000, 0xbffff }, { 1u << 30, (1u << 30) + 0xfff },
-          { 0x18, 0x18 } },
+    static const struct kl_ioreq_range range[] = {
+        { 0x500, 0x50f }, { 0x600, 0x600 }, { 0xa0000, 0xbffff }, { 1u << 30, (1u << 30) + 0xfff },
+        { 0x18, 0x18 },
     };
+    union server s;
+
+    memset(&s, 0, sizeof(s));
+    s.m = (struct kl_ioreq){ { KL_IOREQ, sizeof(s) }, .id = id, .state = KL_IOREQ_ENABLED,
+                             .nr = { 2, 2, 1 } };
+    memcpy(s.range, range, sizeof(range));
+    return s;
 }
 
-static void tell_server(const struct server *s)
+static void tell_server(const union server *s)
 {
     assert_int_equal(send(d.core_control, s, sizeof(*s), 0), sizeof(*s));
 }
@@ -297,7 +307,7 @@ static void sync_up(void)
 
 static void up(uint32_t emulation)
 {
-    struct server s = usual(0);
+    union server s = usual(0);
 
     start(emulation);
     s.m.buffered = HVM_IOREQSRV_BUFIOREQ_ATOMIC;
@@ -368,7 +378,7 @@ static void test_pci(void **state)
 
 static void test_priorities(void **state)
 {
-    struct server s = usual(5);
+    union server s = usual(5);
 
     up(0);
     tell_server(&s);
@@ -455,7 +465,7 @@ static void test_stop_while_waiting(void **state)
 
 static void test_server_goes(void **state)
 {
-    struct server s = usual(0);
+    union server s = usual(0);
 
     up(0);
     begin(READ, 1u << 30, 8, 0);
@@ -637,10 +647,10 @@ static void test_buffered(void **state)
 
 static void test_watched_memory(void **state)
 {
-    struct { struct kl_map m; struct kl_run_map run; } map = {
-        { { KL_MAP, sizeof(map) }, 1, 0 }, { 5, 1, 5, KL_MEM_RAM, KL_TYPE_IOREQ }
+    struct { struct kl_hdr h; uint32_t nr, reserved; struct kl_run_map run; } map = {
+        { KL_MAP, sizeof(map) }, 1, 0, { 5, 1, 5, KL_MEM_RAM, KL_TYPE_IOREQ }
     };
-    struct server s = usual(0);
+    union server s = usual(0);
 
     up(0);
     assert_int_equal(send(d.core_control, &map, sizeof(map), 0), sizeof(map));
@@ -667,8 +677,8 @@ static void test_watched_memory(void **state)
 /* Frames that the guest gave back: the model lets go of them before the guest goes on. */
 static void test_invalidate(void **state)
 {
-    struct { struct kl_unmap m; struct kl_run_unmap run; } unmap = {
-        { { KL_UNMAP, sizeof(unmap) }, 1, 0 }, { 6, 1 }
+    struct { struct kl_hdr h; uint32_t nr, reserved; struct kl_run_unmap run; } unmap = {
+        { KL_UNMAP, sizeof(unmap) }, 1, 0, { 6, 1 }
     };
     struct kl_ret ret = { .h = { KL_RET, sizeof(ret) } };
     struct pollfd p = { .fd = -1, .events = POLLIN };
@@ -694,7 +704,7 @@ static void test_invalidate(void **state)
 
 static void test_nonsense_from_core(void **state)
 {
-    struct server bad[6];
+    union server bad[6];
     struct kl_ioreq_port port = { { KL_IOREQ_PORT, sizeof(port) }, .id = 1 };
     int status;
 

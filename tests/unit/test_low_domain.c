@@ -260,7 +260,8 @@ static void io_servers(void **state)
     assert_true(port > 0);
     assert_int_equal(xenevtchn_unbind(evt, port), 0);
     assert_int_equal(xenforeignmemory_unmap_resource(fm, r), 0);
-    assert_null(xenforeignmemory_map_resource(fm, domid, XENMEM_resource_ioreq_server, 5, 0, 2, &addr, RW, 0));
+    assert_null(xenforeignmemory_map_resource(fm, domid, XENMEM_resource_ioreq_server, 5, 0, 2, &addr,
+                RW, 0));
     assert_int_equal(errno, ENOENT);
     assert_null(xenforeignmemory_map_resource(fm, domid, XENMEM_resource_vmtrace_buf, 0, 0, 1, &addr, RW, 0));
     assert_int_equal(errno, EINVAL);
@@ -357,7 +358,8 @@ static void foreign(void **state)
     assert_int_equal(err[2], -EINVAL);
     strcpy(p + PAGE, "shared");
     q = mmap(NULL, 4 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_equal(xenforeignmemory_map2(fm, domid, q + PAGE, PROT_READ, MAP_FIXED, 2, gfns, NULL), q + PAGE);
+    assert_ptr_equal(xenforeignmemory_map2(fm, domid, q + PAGE, PROT_READ, MAP_FIXED, 2, gfns, NULL),
+                     q + PAGE);
     assert_string_equal(q + 2 * PAGE, "shared");
     assert_int_equal(xenforeignmemory_unmap(fm, q + PAGE, 2), 0);
     munmap(q, 4 * PAGE);
@@ -407,7 +409,8 @@ static void grant_maps(void **state)
     assert_string_equal(p, "first");
     assert_int_equal(xengnttab_unmap(gt, p, 2), 0);
     /* The other end is told when a map goes away. */
-    assert_int_equal(with_arg(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, &unbound, sizeof(unbound)), 0);
+    assert_int_equal(with_arg(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, &unbound,
+                     sizeof(unbound)), 0);
     port = xenevtchn_bind_interdomain(evt, domid, unbound.port);
     assert_true(port > 0);
     p = xengnttab_map_grant_ref_notify(gt, domid, 11, RW, 9, (evtchn_port_t)port);
@@ -482,7 +485,8 @@ static void events(void **state)
     pid_t pid;
 
     assert_non_null(e);
-    assert_int_equal(with_arg(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, &unbound, sizeof(unbound)), 0);
+    assert_int_equal(with_arg(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, &unbound,
+                     sizeof(unbound)), 0);
     port = xenevtchn_bind_interdomain(e, domid, unbound.port);
     assert_true(port > 0);
     assert_true(readable(e));
