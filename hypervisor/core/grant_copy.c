@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* GNTTABOP_copy: bytes from page to page, each a frame of the caller's or a grant to it. */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -125,24 +126,53 @@ static int16_t copy_one(struct hcall *hc, const struct gnttab_copy *op)
     return st;
 }
 
+/* As a 32-bit caller has it. */
+struct compat_copy {
+    struct { uint32_t ref_or_gmfn; domid_t domid; uint16_t offset; } source, dest;
+    uint16_t len, flags;
+    int16_t status;
+};
+
+static int get_copy(struct hcall *hc, uint64_t at, struct gnttab_copy *op)
+{
+    struct compat_copy c;
+
+    if (!hc->compat) {
+        return copy_from_guest(hc, op, at, sizeof(*op));
+    }
+    if (copy_from_guest(hc, &c, at, sizeof(c))) {
+        return -EFAULT;
+    }
+    memset(op, 0, sizeof(*op));
+    op->source.u.gmfn = c.source.ref_or_gmfn;      /* a reference is its lower half */
+    op->source.domid = c.source.domid;
+    op->source.offset = c.source.offset;
+    op->dest.u.gmfn = c.dest.ref_or_gmfn;
+    op->dest.domid = c.dest.domid;
+    op->dest.offset = c.dest.offset;
+    op->len = c.len;
+    op->flags = c.flags;
+    return 0;
+}
+
 long gnt_op_copy(struct hcall *hc)
 {
+    uint64_t size = hc->compat ? sizeof(struct compat_copy) : sizeof(struct gnttab_copy);
+    uint64_t status = hc->compat ? offsetof(struct compat_copy, status)
+                                 : offsetof(struct gnttab_copy, status);
+
     for (unsigned n = 0; hc->progress < hc->arg[2]; n++, hc->progress++) {
         struct gnttab_copy op;
-        uint64_t at = hc->arg[1] + hc->progress * sizeof(op);
+        uint64_t at = hc->arg[1] + hc->progress * size;
 
-        if (hc->compat) {
-            return hc_enosys(hc, __HYPERVISOR_grant_table_op, GNTTABOP_copy);
-        }
         if (n == COPIES_PER_SLICE) {
             return HC_AGAIN;
         }
-        if (copy_from_guest(hc, &op, at, sizeof(op))) {
+        if (get_copy(hc, at, &op)) {
             return -EFAULT;
         }
         op.status = copy_one(hc, &op);
-        if (copy_to_guest(hc, at + offsetof(struct gnttab_copy, status), &op.status,
-                          sizeof(op.status))) {
+        if (copy_to_guest(hc, at + status, &op.status, sizeof(op.status))) {
             return -EFAULT;
         }
     }

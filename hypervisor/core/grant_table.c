@@ -356,60 +356,96 @@ static uint64_t frame_gfn(const struct domain *d, uint32_t xen_page)
     return gfn ? gfn - 1 : UINT64_MAX;
 }
 
-static int fill_list(struct hcall *hc, struct domain *d, uint64_t list, uint32_t nr, uint32_t base)
+/* size: of an entry of the caller's list. */
+static int fill_list(struct hcall *hc, struct domain *d, uint64_t list, uint32_t nr, uint32_t base,
+                     uint32_t size)
 {
     for (uint32_t i = 0; i < nr; i++) {
         uint64_t gfn = frame_gfn(d, base + i);
 
-        if (copy_to_guest(hc, list + i * (hc->compat ? 4ull : 8ull), &gfn, hc->compat ? 4 : 8)) {
+        if (copy_to_guest(hc, list + (uint64_t)i * size, &gfn, size)) {
             return -EFAULT;
         }
     }
     return 0;
 }
 
+/* As 32-bit callers have them; the second's list holds 64-bit frame numbers all the same. */
+struct compat_setup_table {
+    domid_t dom;
+    uint32_t nr_frames;
+    int16_t status;
+    uint32_t frame_list;
+};
+struct compat_get_status_frames {
+    uint32_t nr_frames;
+    domid_t dom;
+    int16_t status;
+    uint32_t frame_list;
+};
+
 static long op_setup_table(struct hcall *hc)
 {
     struct gnttab_setup_table s;
+    struct compat_setup_table c;
     struct domain *d;
+    uint64_t list;
 
     if (hc->compat) {
-        return hc_enosys(hc, __HYPERVISOR_grant_table_op, GNTTABOP_setup_table);
-    }
-    if (copy_from_guest(hc, &s, hc->arg[1], sizeof(s))) {
-        return -EFAULT;
+        if (copy_from_guest(hc, &c, hc->arg[1], sizeof(c))) {
+            return -EFAULT;
+        }
+        s = (struct gnttab_setup_table){ .dom = c.dom, .nr_frames = c.nr_frames };
+        list = c.frame_list;
+    } else {
+        if (copy_from_guest(hc, &s, hc->arg[1], sizeof(s))) {
+            return -EFAULT;
+        }
+        list = (uint64_t)(uintptr_t)s.frame_list.p;
     }
     s.status = (int16_t)target(hc, s.dom, &d);
     if (s.status == GNTST_okay && gnt_grow(d, s.nr_frames)) {
         s.status = GNTST_general_error;
     }
     if (s.status == GNTST_okay &&
-        fill_list(hc, d, (uint64_t)(uintptr_t)s.frame_list.p, s.nr_frames, KL_XEN_GRANT_FRAMES)) {
+        fill_list(hc, d, list, s.nr_frames, KL_XEN_GRANT_FRAMES, hc->compat ? 4 : 8)) {
         return -EFAULT;
     }
-    return copy_to_guest(hc, hc->arg[1], &s, sizeof(s));
+    return copy_to_guest(hc, hc->arg[1] + (hc->compat ? offsetof(struct compat_setup_table, status)
+                                                      : offsetof(struct gnttab_setup_table, status)),
+                         &s.status, sizeof(s.status));
 }
 
 static long op_get_status_frames(struct hcall *hc)
 {
     struct gnttab_get_status_frames s;
+    struct compat_get_status_frames c;
     struct domain *d;
+    uint64_t list;
 
     if (hc->compat) {
-        return hc_enosys(hc, __HYPERVISOR_grant_table_op, GNTTABOP_get_status_frames);
-    }
-    if (copy_from_guest(hc, &s, hc->arg[1], sizeof(s))) {
-        return -EFAULT;
+        if (copy_from_guest(hc, &c, hc->arg[1], sizeof(c))) {
+            return -EFAULT;
+        }
+        s = (struct gnttab_get_status_frames){ .dom = c.dom, .nr_frames = c.nr_frames };
+        list = c.frame_list;
+    } else {
+        if (copy_from_guest(hc, &s, hc->arg[1], sizeof(s))) {
+            return -EFAULT;
+        }
+        list = (uint64_t)(uintptr_t)s.frame_list.p;
     }
     s.status = (int16_t)target(hc, s.dom, &d);
     if (s.status == GNTST_okay && (d->gt.version != 2 || s.nr_frames > d->gt.nr_status)) {
         s.status = GNTST_general_error;
     }
     if (s.status == GNTST_okay &&
-        fill_list(hc, d, (uint64_t)(uintptr_t)s.frame_list.p, s.nr_frames, KL_XEN_STATUS_FRAMES)) {
+        fill_list(hc, d, list, s.nr_frames, KL_XEN_STATUS_FRAMES, 8)) {
         return -EFAULT;
     }
-    return copy_to_guest(hc, hc->arg[1], &s, sizeof(s));
+    /* Both layouts have it at the same place. */
+    return copy_to_guest(hc, hc->arg[1] + offsetof(struct gnttab_get_status_frames, status),
+                         &s.status, sizeof(s.status));
 }
 
 static long op_get_version(struct hcall *hc)

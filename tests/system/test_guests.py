@@ -38,6 +38,9 @@ class Guests(HostTest):
     def test_hypercalls(self):
         self.verdict("hypercalls", vcpus=2)
 
+    def test_narrow(self):
+        self.verdict("narrow")
+
     def test_cpu(self):
         self.verdict("cpu")
 

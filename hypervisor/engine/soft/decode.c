@@ -347,6 +347,26 @@ static bool fuse(const struct soft_insn *prev, struct soft_op *op, const struct 
     return true;
 }
 
+/* Does this set all arithmetic flags, read none of them, and never fault? */
+static bool buries_flags(const struct soft_insn *in)
+{
+    if (in->mem >= 0 || in->i.attributes & ZYDIS_ATTRIB_HAS_LOCK)
+        return false;
+    switch (in->i.mnemonic) {
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_NEG:
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_XOR:
+    case ZYDIS_MNEMONIC_TEST:
+        return true;
+    default:
+        return false;
+    }
+}
+
 enum soft_decode_result soft_decode(uint32_t mode, const uint8_t *bytes, unsigned avail,
                                     unsigned page_off,
                                     unsigned max, struct soft_op *ops, unsigned *nr_ops,
@@ -387,6 +407,9 @@ enum soft_decode_result soft_decode(uint32_t mode, const uint8_t *bytes, unsigne
             pos += op->len;
             make_op(i, op);
             end = i->end;
+            /* Nothing comes between two ops of a block, so nobody sees the flags of the first. */
+            if (n && end == SOFT_END_NO && buries_flags(i))
+                ops[n - 1].fn = soft_quiet_alu(ops[n - 1].fn);
             if (n && end == SOFT_END_LINK && fuse(&in[cur ^ 1], &ops[n - 1], i))
                 n--;
         }

@@ -35,6 +35,8 @@ struct soft_insn {
 typedef soft_fn (*soft_select)(struct soft_insn *in, struct soft_op *op);
 
 soft_fn soft_sel_alu(struct soft_insn *in, struct soft_op *op);       /* exec_alu.c */
+/* The twin of a handler that leaves the flags as they are, or the handler itself. */
+soft_fn soft_quiet_alu(soft_fn fn);
 soft_fn soft_sel_shift(struct soft_insn *in, struct soft_op *op);     /* exec_shift.c */
 soft_fn soft_sel_mul(struct soft_insn *in, struct soft_op *op);       /* exec_mul.c */
 soft_fn soft_sel_move(struct soft_insn *in, struct soft_op *op);      /* exec_move.c */

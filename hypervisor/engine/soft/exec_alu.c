@@ -88,6 +88,39 @@ SIZES(UNARY, dec)
 SIZES(UNARY, neg)
 SIZES(UNARY, not)
 
+/* Twins that leave the flags alone, for results whose flags nobody sees (decode.c). */
+#define QUIET(name, what, b) \
+SOFT_FN(quiet_##name##_rr##b) \
+{ WR##b(op->d, (uint##b##_t)(RD##b(op->d) what RD##b(op->s))); SOFT_NEXT; } \
+SOFT_FN(quiet_##name##_ri##b) \
+{ WR##b(op->d, (uint##b##_t)(RD##b(op->d) what (uint##b##_t)op->imm)); SOFT_NEXT; }
+#define QUIET1(name, what, b) \
+SOFT_FN(quiet_##name##_r##b) { WR##b(op->d, (uint##b##_t)(RD##b(op->d) what 1)); SOFT_NEXT; }
+#define WIDE(F, ...) F(__VA_ARGS__, 32) F(__VA_ARGS__, 64)
+WIDE(QUIET, add, +)
+WIDE(QUIET, sub, -)
+WIDE(QUIET, and, &)
+WIDE(QUIET, or, |)
+WIDE(QUIET, xor, ^)
+WIDE(QUIET1, inc, +)
+WIDE(QUIET1, dec, -)
+
+#define PAIR(name, form, b) { name##_##form##b, quiet_##name##_##form##b },
+#define PAIRS(name, b) PAIR(name, rr, b) PAIR(name, ri, b)
+#define PAIR1(name, b) PAIR(name, r, b)
+static const struct { soft_fn loud, quiet; } twins[] = {
+    WIDE(PAIRS, add) WIDE(PAIRS, sub) WIDE(PAIRS, and) WIDE(PAIRS, or) WIDE(PAIRS, xor)
+    WIDE(PAIR1, inc) WIDE(PAIR1, dec)
+};
+
+soft_fn soft_quiet_alu(soft_fn fn)
+{
+    for (unsigned i = 0; i < sizeof(twins) / sizeof(twins[0]); i++)
+        if (twins[i].loud == fn)
+            return twins[i].quiet;
+    return fn;
+}
+
 struct forms { soft_fn rr, ri; struct soft_mem3 rm, mr, mi; };
 #define TAB(op_, b) { op_##_rr##b, op_##_ri##b, SOFT_MEM3(op_##_rm##b), SOFT_MEM3(op_##_mr##b), \
                       SOFT_MEM3(op_##_mi##b) },
