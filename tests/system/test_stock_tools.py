@@ -28,6 +28,7 @@ class Tools(StockTest):
     def works(self, program, *args, what=None, **kw):
         status, out = self.bound(program, *args, **kw)
         self.assertEqual(status, 0, "%s: %s" % (program, out))
+        # What is in the table is the same in every run: not a domid, for one.
         self.done(program, what or " ".join(args) or "run")
         return out
 
@@ -68,14 +69,16 @@ class Tools(StockTest):
         self.xl("create", "-p", self.hello())
         self.addCleanup(self.stock, "xl", "destroy", "guest", status=None)
         domid = self.row("guest")[0]
-        out = self.works("xen-hvmctx", domid)
+        out = self.works("xen-hvmctx", domid, what="of a guest")
         self.assertRegex(out, r"(?s)Header: magic 0x54381286.*rip 0x")
-        self.assertRegex(self.works("xen-diag", "gnttab_query_size", domid), r"domid=%s: nr_frames=1, " % domid)
-        self.assertRegex(self.works("lsevtchn", domid), r"1: VCPU 0: Interdomain \(Connected\) - Remote Domain 0")
+        self.assertRegex(self.works("xen-diag", "gnttab_query_size", domid, what="gnttab_query_size"),
+                         r"domid=%s: nr_frames=1, " % domid)
+        self.assertRegex(self.works("lsevtchn", domid, what="of a guest"),
+                         r"1: VCPU 0: Interdomain \(Connected\) - Remote Domain 0")
         # It says where the vCPU is, and points it elsewhere.
         rip = int(re.search(r"rip 0x([0-9a-f]+)", out).group(1), 16)
-        self.assertIn("CPU[0]: RIP = %x" % rip, self.works("xen-hvmcrash", domid))
-        self.assertNotIn("rip 0x%016x" % rip, self.works("xen-hvmctx", domid))
+        self.assertIn("CPU[0]: RIP = %x" % rip, self.works("xen-hvmcrash", domid, what="of a guest"))
+        self.assertNotIn("rip 0x%016x" % rip, self.works("xen-hvmctx", domid, what="of a guest"))
 
     def test_what_the_host_does_not_offer(self):
         self.refused("xenperf")
