@@ -94,6 +94,19 @@ static void give_up(struct store *s, int err)
     journal_close(s);
 }
 
+void journal_abandon(struct store *s, bool keep)
+{
+    char name[PATH_MAX];
+
+    if (!s->journal)
+        return;
+    path_of(s->journal, "state", name, sizeof(name));
+    if (!keep)
+        unlink(name);
+    else
+        s->journal->due = true;
+}
+
 void journal_settle(struct store *s)
 {
     struct journal *j = s->journal;

@@ -36,6 +36,8 @@ void journal_close(struct store *s);
  * none for this identity. Other errors: it is damaged, and the store is to be freed.
  */
 int journal_recover(struct store *s, const char *dir, const char *identity);
+/* Takes the file away: the store goes to a program that does not know of it. keep: it has stayed. */
+void journal_abandon(struct store *s, bool keep);
 /* Writes a new dump if one is due. */
 void journal_settle(struct store *s);
 
