@@ -43,7 +43,7 @@ void journal_settle(struct store *s);
 
 /* ---- Changes. All do nothing without a journal. ---- */
 
-void journal_node_(struct store *s, const char *path);
+void journal_node_(struct store *s, const char *path, const struct node *n);
 void journal_removed_(struct store *s, const char *path);
 void journal_special_(struct store *s, int which);
 void journal_domain_(struct store *s, const struct domain *d);
