@@ -108,7 +108,7 @@ class Figures:
 
     def compare(self, ours, peer, name, *args):
         out = subprocess.run([CLIENT, *args, ours.socket, peer.socket], stdout=subprocess.PIPE, text=True, check=True,
-                             timeout=900).stdout
+                             env=dict(os.environ, BENCH_PIDS="%d,%d" % (ours.proc.pid, peer.proc.pid)), timeout=900).stdout
         for what, unit, a, b in re.findall(r"(?m)^(\S+) (\S+) (\S+) (\S+)$", out):
             self.add(what.replace("_", " "), unit, float(a), float(b), name)
 

@@ -94,6 +94,19 @@ static void give_up(struct store *s, int err)
     journal_close(s);
 }
 
+void journal_abandon(struct store *s, bool keep)
+{
+    char name[PATH_MAX];
+
+    if (!s->journal)
+        return;
+    path_of(s->journal, "state", name, sizeof(name));
+    if (!keep)
+        unlink(name);
+    else
+        s->journal->due = true;
+}
+
 void journal_settle(struct store *s)
 {
     struct journal *j = s->journal;
@@ -192,12 +205,9 @@ static void put(struct store *s, uint32_t type, const void *data, size_t len)
         memcpy(at, data, len);
 }
 
-void journal_node_(struct store *s, const char *path)
+void journal_node_(struct store *s, const char *path, const struct node *n)
 {
-    const struct node *n = tree_find(&s->tree, path);
-
-    if (n)
-        state_write_node(s, &s->journal->k, path, n);
+    state_write_node(s, &s->journal->k, path, n);
 }
 
 void journal_removed_(struct store *s, const char *path)

@@ -366,9 +366,10 @@ static void changed(struct request *rq, const struct perms *old_perms)
 {
     if (rq->tx)
         return;
-    store_changed(rq->s, rq->path);
+    const struct node *n = tree_find(&rq->s->tree, rq->path);
+    store_changed(rq->s, rq->path, n);
     wrl_wrote(rq->s, rq->c->dom, false);
-    watch_fire_node(rq->s, rq->path, old_perms, rq->cause);
+    watch_fire_node(rq->s, rq->path, n, old_perms, rq->cause);
 }
 
 static int op_write(struct request *rq)

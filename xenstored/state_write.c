@@ -47,6 +47,10 @@ static int sink_grow(struct sink *k, size_t len)
     if (p == MAP_FAILED)
         return errno;
     k->base = p;
+#ifdef MADV_POPULATE_WRITE
+    /* All pages at once are cheaper than one by one; where it cannot be done they come one by one. */
+    madvise(k->base + k->room, more, MADV_POPULATE_WRITE);
+#endif
     k->room = room;
     return 0;
 }

@@ -62,9 +62,8 @@ int store_log_open(struct store *s, const char *path)
 }
 
 /* A change while there are snapshots: the old node, and copies of all on the way to it. */
-static void reckon(struct store *s, const char *path)
+static void reckon(struct store *s, const char *path, const struct node *n)
 {
-    const struct node *n = tree_find(&s->tree, path);
     int64_t levels = 1;
 
     for (const char *p = path; *p; p++)
@@ -77,20 +76,20 @@ static void reckon(struct store *s, const char *path)
         tx_rebase_all(s);
 }
 
-void store_changed(struct store *s, const char *path)
+void store_changed(struct store *s, const char *path, const struct node *n)
 {
-    if (s->nr_txs)
-        reckon(s, path);
-    JOURNAL(s, journal_node_(s, path));
+    JOURNAL(s, journal_node_(s, path, n));
+    if (s->nr_txs > s->committing)
+        reckon(s, path, n);
     if (s->trace & TRACE_TDB)
         store_log(s, "node %s changed", path);
 }
 
 void store_removed(struct store *s, const char *path)
 {
-    if (s->nr_txs)
-        reckon(s, path);
     JOURNAL(s, journal_removed_(s, path));
+    if (s->nr_txs > s->committing)
+        reckon(s, path, NULL);
     if (s->trace & TRACE_TDB)
         store_log(s, "node %s removed", path);
 }

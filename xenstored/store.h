@@ -281,9 +281,9 @@ struct change {
 };
 
 void watch_fire(struct store *s, const struct change *ch);
-/* The node at path changed in the current tree; old_perms NULL if they are the same. */
-void watch_fire_node(struct store *s, const char *path, const struct perms *old_perms,
-                     struct cause *cause);
+/* n at path changed in the current tree; old_perms NULL if they are the same. */
+void watch_fire_node(struct store *s, const char *path, const struct node *n,
+                     const struct perms *old_perms, struct cause *cause);
 /* The node at path and all below it are no more; they were in old. */
 void watch_fire_removed(struct store *s, const struct tree *old, const char *path,
                         struct cause *cause);
@@ -424,6 +424,7 @@ struct store {
     int64_t wrl_reserve;            /* credit that is left over by those who did not need it */
     bool wrl_limiting;
     unsigned nr_txs;
+    bool committing;                /* one of them is at its end */
     int64_t pinned;                 /* bytes that transactions' versions of the tree hold, about */
     int64_t last_total;             /* of the tree, when that was last reckoned up */
     unsigned event_timeout_ms;      /* a guest's unread events are dropped after this; 0: never */
@@ -486,8 +487,8 @@ void store_settle(struct store *s);
 /* Drops guests' events that are too old, goes on with guests that had to wait. */
 void store_tick(struct store *s);
 
-/* The node at path, in the current tree, is new or another; or is no more. */
-void store_changed(struct store *s, const char *path);
+/* n at path, in the current tree, is new or another; or what was there is no more. */
+void store_changed(struct store *s, const char *path, const struct node *n);
 void store_removed(struct store *s, const char *path);
 
 static inline uint64_t store_next_gen(struct store *s)

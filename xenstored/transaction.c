@@ -255,12 +255,14 @@ static void record_changes(struct store *s, const struct tx *tx, const struct tr
     if (!s->journal && !(s->trace & TRACE_TDB))
         return;
     TAILQ_FOREACH(r, &tx->records, link)
-        if (r->access & TX_WROTE && tree_find(old, r->path) &&
-            (r->access & TX_REMOVED || !tree_find(&s->tree, r->path)))
+        if (r->access & TX_REMOVED && tree_find(old, r->path))
             store_removed(s, r->path);
-    TAILQ_FOREACH(r, &tx->records, link)
-        if (r->access & TX_WROTE && tree_find(&s->tree, r->path))
-            store_changed(s, r->path);
+    TAILQ_FOREACH(r, &tx->records, link) {
+        const struct node *n = r->access & TX_WROTE ? tree_find(&s->tree, r->path) : NULL;
+
+        if (n)
+            store_changed(s, r->path, n);
+    }
 }
 
 static void fire_all(struct store *s, const struct tx *tx, const struct tree *old,
@@ -268,6 +270,8 @@ static void fire_all(struct store *s, const struct tx *tx, const struct tree *ol
 {
     const struct tx_record *r;
 
+    if (!s->watches.count)
+        return;
     TAILQ_FOREACH(r, &tx->records, link) {
         if (!(r->access & TX_WROTE))
             continue;
@@ -275,7 +279,7 @@ static void fire_all(struct store *s, const struct tx *tx, const struct tree *ol
         if (was && (!is || r->access & TX_REMOVED))
             watch_fire_removed(s, old, r->path, cause);
         if (is)
-            watch_fire_node(s, r->path, was ? was->perms : NULL, cause);
+            watch_fire_node(s, r->path, is, was ? was->perms : NULL, cause);
     }
 }
 
@@ -299,7 +303,7 @@ int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
     struct store *s = c->s;
     struct tally tally = { 0 };
     struct tree fresh, old = { 0 };
-    tx->ending = true;
+    tx->ending = s->committing = true;
     bool alone = s->tree.root == tx->base.root;
     int err = 0;
 
@@ -327,6 +331,7 @@ int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
     }
     tally_free(&tally);
     tx_free(c, tx);
+    s->committing = false;
     return err;
 }
 

@@ -279,8 +279,11 @@ void update_run(struct store *s)
         err = -h->release(h->arg);
     if (!err) {
         kr_log(KR_NOTICE, "live update to %s", u->file);
+        if (u->version)
+            journal_abandon(s, false); /* another implementation: our next start must not find old things */
         err = h->exec(u->file, argv) ? errno : 0;
         /* Still here. */
+        journal_abandon(s, true);
         keep_open(s, &h->fds, false);
         if (h->reclaim(h->arg))
             kr_log(KR_ERR, "cannot hear of domains' deaths any more");

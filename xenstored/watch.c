@@ -268,12 +268,10 @@ static const struct perms *parent_perms(const struct tree *t, const char *path)
     return n ? n->perms : NULL;
 }
 
-void watch_fire_node(struct store *s, const char *path, const struct perms *old_perms,
-                     struct cause *cause)
+void watch_fire_node(struct store *s, const char *path, const struct node *n,
+                     const struct perms *old_perms, struct cause *cause)
 {
-    const struct node *n = s->watches.count ? tree_find(&s->tree, path) : NULL;
-
-    if (n)
+    if (s->watches.count)
         watch_fire(s, &(struct change){
             .path = path, .perms = n->perms, .old_perms = old_perms,
             .parent = parent_perms(&s->tree, path), .cause = cause,

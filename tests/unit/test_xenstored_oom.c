@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "tests/unit/xs_fake.h"
+#include "xenstored/journal.h"
 
 static long until_failure = -1; /* calls that still succeed; below 0: all do */
 static bool failed;
@@ -49,6 +51,9 @@ void *__wrap_realloc(void *p, size_t n)
     return fails_now() ? NULL : __real_realloc(p, n);
 }
 
+static bool journaled;
+static char dir[] = "/tmp/xs-oom-XXXXXX";
+
 struct world {
     struct fake f;
     struct fake_client *c;
@@ -70,6 +75,8 @@ static void prepare(struct world *w, bool transaction, bool conflict_free_change
     fake_init(&w->f);
     w->c = fake_connect(&w->f);
     fake_domain_up(&w->f, 1);
+    if (journaled)
+        assert_int_equal(journal_open(&w->f.s, dir, "fake"), 0);
     talk(w, XS_WRITE, 0, S("/a/b/c\0old"));
     talk(w, XS_WRITE, 0, S("/a/d\0old"));
     talk(w, XS_SET_PERMS, 0, S("/a/d\0n1"));
@@ -196,13 +203,31 @@ static void test_commit(void **state)
     attempt(XS_TRANSACTION_END, true, S("F"), true, true);
 }
 
+/* The same with a journal, which may be lost but takes nothing with it. */
+static void test_journaled(void **state)
+{
+    journaled = true;
+    test_single(state);
+    test_beside_transaction(state);
+    attempt(XS_TRANSACTION_END, true, S("T"), true, true);
+    journaled = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_single), cmocka_unit_test(test_beside_transaction),
         cmocka_unit_test(test_in_transaction), cmocka_unit_test(test_commit),
+        cmocka_unit_test(test_journaled),
     };
+    char name[64];
 
-    kr_log_init("test", KR_ERR);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    kr_log_init("test", (enum kr_log_level)2);
+    if (!mkdtemp(dir))
+        return 1;
+    int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    snprintf(name, sizeof(name), "%s/state", dir);
+    unlink(name);
+    rmdir(dir);
+    return failures;
 }

@@ -583,6 +583,18 @@ static void test_control(void **state)
         assert_true(fake_get(w->c, &w->m));
     }
     ok(w, XS_TRANSACTION_END, t, S("T"));
+    /* A file that another implementation would not keep up is taken away; and is there again if that fails. */
+    assert_int_equal(journal_open(&w->f.s, dir, "fake"), 0);
+    ok(w, XS_CONTROL, 0, S("live-update\0-f\0/bin/true"));
+    fake_talk(&w->f, w->c, 0, XS_CONTROL, 0, S("live-update\0-s\0-v\0" "1"), &w->m);
+    assert_true(update_due(&w->f.s));
+    update_run(&w->f.s);
+    fake_run(&w->f);
+    assert_true(fake_get(w->c, &w->m));
+    ok(w, XS_WRITE, 0, N("/kept\0v"));
+    char name[64];
+    snprintf(name, sizeof(name), "%s/state", dir);
+    assert_int_equal(access(name, F_OK), 0);
     /* Who asked is gone. */
     struct fake_client *other = fake_connect(&w->f);
     fake_talk(&w->f, other, 0, XS_CONTROL, 0, S("live-update\0-f\0/bin/true"), &w->m);
