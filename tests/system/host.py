@@ -52,7 +52,11 @@ class Host:
 
     def close(self):
         self.run("krypton", "stop")
-        left = self.processes()
+        for _ in range(50):         # what was told to end may take a moment
+            left = self.processes()
+            if not left:
+                break
+            time.sleep(0.1)
         for pid in left:
             os.kill(int(pid), signal.SIGKILL)
         shutil.rmtree(self.dir, ignore_errors=True)

@@ -79,9 +79,9 @@ class Xl(HostTest):
     def test_supervisor_killed(self):
         """What ends while nobody supervises is dealt with by the next supervisor."""
         self.host.xl("create", "-p", self.hello())
-        pids = self.host.processes("supervise")
-        self.assertEqual(len(pids), 1)
-        os.kill(int(pids[0]), signal.SIGKILL)
+        # The create has only forked it.
+        self.host.wait("there is one supervisor", lambda: len(self.host.processes("supervise")) == 1, 10)
+        os.kill(int(self.host.processes("supervise")[0]), signal.SIGKILL)
         self.host.xl("unpause", "guest")
         self.host.wait("it has shut down", lambda: "---s" in self.host.xl("list"), 20)
         self.host.xl("supervise", timeout=20)
