@@ -648,8 +648,12 @@ int state_load(struct store *s, const void *data, size_t len)
     TAILQ_FOREACH(c, &s->conns, link) {
         if (c->dead)
             continue;
+        if (err) {
+            conn_kill(c); /* it may be half of one */
+            continue;
+        }
         tx_load_done(c);
-        if (c->ops->persistent && !err)
+        if (c->ops->persistent)
             ring_load_done(c);
         conn_wake(c);
     }

@@ -506,8 +506,8 @@ static void test_damaged(void **state)
             fake_init(&f);
             fake_domain_up(&f, 1);
             state_peek(bad.data, bad.len, &found);
-            if (!state_load(&f.s, bad.data, bad.len))
-                fake_run(&f);
+            state_load(&f.s, bad.data, bad.len);
+            fake_run(&f);
             fake_free(&f);
         }
 }
