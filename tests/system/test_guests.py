@@ -114,5 +114,5 @@ class Guests(HostTest):
                 self.assertEqual(f.read(4), b"\x7fELF")
                 self.assertGreater(os.fstat(f.fileno()).st_size, least << 20)
         r = self.host.run("xl", "dump-core", "target", os.path.join(self.host.dir, "no", "core"))
-        self.assertEqual(r.returncode, 1)
+        self.assertNotEqual(r.returncode, 0)
         self.assertIn("No such file", r.stderr)
