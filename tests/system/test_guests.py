@@ -104,8 +104,9 @@ class Guests(HostTest):
     def test_core_dump(self):
         """Its memory is kept before it goes; and `xl dump-core` of one that lives."""
         self.start("abuse", "triple_fault", on_reboot="coredump-destroy", on_crash="coredump-destroy")
-        self.host.wait("the domain is gone", lambda: "abuse" not in self.host.domains(), 60)
         paths = [self.host.path("lib", "dump", "abuse"), os.path.join(self.host.dir, "core")]
+        self.host.wait("the domain is gone",
+                       lambda: os.path.exists(paths[0]) and "abuse" not in self.host.domains(), 60)
         self.host.xl("create", "-p", self.host.config(name="target", kernel=os.path.join(GUESTS, "hello.elf"),
                                                       ramdisk=None, extra=None, memory=32))
         self.host.xl("dump-core", "target", paths[1])
