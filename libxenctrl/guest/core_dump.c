@@ -295,15 +295,18 @@ static int put_batch(struct dump *d, size_t first, unsigned int count)
 
 static int put_pages(struct dump *d)
 {
-    for (size_t first = 0; first < d->nr_pages; first += BATCH) {
-        size_t left = d->nr_pages - first;
+    const char *before = xc_set_progress_prefix(d->xch, "Dumping memory");
+    int rc = 0;
 
-        if (put_batch(d, first, left < BATCH ? (unsigned int)left : BATCH)) {
-            return -1;
+    for (size_t first = 0, count; !rc && first < d->nr_pages; first += count) {
+        count = d->nr_pages - first < BATCH ? d->nr_pages - first : BATCH;
+        rc = put_batch(d, first, (unsigned int)count);
+        if (!rc) {
+            xc_report_progress_step(d->xch, first + count, d->nr_pages);
         }
-        xc_report_progress_step(d->xch, first, d->nr_pages);
     }
-    return 0;
+    xc_set_progress_prefix(d->xch, before);
+    return rc;
 }
 
 static int put_all(struct dump *d)
