@@ -39,6 +39,7 @@ struct fake_host {
     bool tty_appears;    /* there is an xenconsoled */
     int images;          /* builds not released */
     char loads[1024];    /* what the latest build was given, a line each */
+    char dumped_to[64];
     const char *builder_fails; /* the xc_dom_ step that fails, with a cause of its own */
 };
 

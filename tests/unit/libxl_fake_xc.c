@@ -276,6 +276,12 @@ int xc_domain_send_trigger(xc_interface *xch, uint32_t domid, uint32_t trigger, 
     return on(domid, "xc_domain_send_trigger");
 }
 
+int xc_domain_dumpcore(xc_interface *xch, uint32_t domid, const char *corename)
+{
+    snprintf(fake.dumped_to, sizeof(fake.dumped_to), "%s", corename);
+    return on(domid, "xc_domain_dumpcore");
+}
+
 /* ---- vCPUs, affinity. One byte is enough for this host's CPUs */
 
 int xc_vcpu_getinfo(xc_interface *xch, uint32_t domid, uint32_t vcpu, xc_vcpuinfo_t *info)

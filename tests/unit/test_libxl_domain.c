@@ -767,6 +767,12 @@ static void test_ops(void **state)
     fake_store_set("/local/domain/1/control/feature-poweroff", "1");
     assert_int_equal(libxl_domain_shutdown(ctx, domid, NULL), 0);
     assert_string_equal(fake_store_get("/local/domain/1/control/shutdown"), "poweroff");
+    assert_int_equal(libxl_domain_core_dump(ctx, domid, "/here/core", NULL), 0);
+    assert_string_equal(fake.dumped_to, "/here/core");
+    assert_int_equal(libxl_domain_core_dump(ctx, 6, "/here/core", NULL), ERROR_DOMAIN_NOTFOUND);
+    fake_fail(2);
+    assert_int_equal(libxl_domain_core_dump(ctx, domid, "/here/core", NULL), ERROR_FAIL);
+    fake_fail(0);
     assert_int_equal(libxl_send_sysrq(ctx, domid, 'h'), 0);
     assert_string_equal(fake_store_get("/local/domain/1/control/sysrq"), "h");
 
