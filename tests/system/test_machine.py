@@ -15,6 +15,7 @@ import time
 import unittest
 import uuid
 
+import stock
 from host import GUESTS, INITRD, KERNEL, PREFIX, Console, Host
 
 KERNEL_AMD64 = os.environ.get("KR_KERNEL_AMD64", "")
@@ -239,6 +240,13 @@ class Toolstack(MachineTest):
     def tearDownClass(cls):
         cls.switch_off()
         super().tearDownClass()
+        stock.write_table()
+
+    @staticmethod
+    def done(what):
+        """A row of the table of Debian's clients: the whole of its toolstack, on its own kernel's /dev/xen."""
+        stock.StockTest.add_row("krypton machine's domain 0: linux-image-amd64, xl, xenstored, xenconsoled", what, "works",
+                                stock.package_version(stock.STOCK, "xen-utils-4.17"), "all, the low ones too")
 
     @classmethod
     def sh(cls, command, status=0, timeout=300, hypervisor=False):
@@ -288,6 +296,7 @@ class Toolstack(MachineTest):
         self.assertEqual(list(domains), ["Domain-0"])
         self.assertEqual(domains["Domain-0"][:3], ["0", "512", "2"])
         self.assertEqual(self.sh("xenstore-read /local/domain/0/name"), "Domain-0\n")
+        self.done("the kernel boots as PVH domain 0; xenstored, xenconsoled, xen-init-dom0; xl list")
 
     def test_info(self):
         info = dict(re.split(r"\s*: ", line, maxsplit=1) for line in self.sh("xl info").splitlines() if ": " in line)
@@ -297,6 +306,7 @@ class Toolstack(MachineTest):
         self.assertIn("hvm", info["virt_caps"])
         self.assertRegex(self.sh("xl dmesg", hypervisor=True), r"(?m)^\(XEN\) Krypton .* 1024 MiB")
         self.assertNotIn("Booting kernel on Xen PVH", self.sh("xl dmesg", hypervisor=True))
+        self.done("xl info, xl dmesg")
 
     def test_guest(self):
         """A guest's whole life, seen from domain 0."""
@@ -313,10 +323,12 @@ class Toolstack(MachineTest):
         self.sh("xl destroy hello")
         self.assertEqual(list(self.domains()), ["Domain-0"])
         self.until("its memory is free", lambda: self.sh("xl info free_memory") == free)
+        self.done("xl create -p, unpause, pause, destroy")
 
     def test_console(self):
         """xl's console on domain 0's terminal, until the guest ends."""
         self.assertIn("SUCCESS", self.sh("xl create -c -q /root/hello.cfg 'on_poweroff=\"destroy\"'"))
+        self.done("xl create -c")
 
     def test_linux(self):
         """A Debian kernel under a Debian kernel: two guests deep in one toolstack."""
@@ -329,6 +341,7 @@ class Toolstack(MachineTest):
         self.sh("xl unpause linux")
         self.sh("xl shutdown -w linux")
         self.until("xl create's watcher has destroyed it", lambda: list(self.domains()) == ["Domain-0"])
+        self.done("xl create: Debian's kernel as a PVH guest; xl shutdown -w")
 
     def test_z_power_off(self):
         """Guests end with the machine."""
