@@ -519,8 +519,22 @@ void hc_release(struct hcall *hc)
     }
 }
 
+/*
+ * A vCPU that waits for another domain's to stand still does not stand still itself. When two domains
+ * wait for each other, the one of which this can be said looks again, and gives up (grant_guest.c).
+ */
+static void break_ring(const struct hcall *hc, struct domain *d)
+{
+    for (uint32_t i = 0; hc->v && i < d->nr_vcpus; i++) {
+        if (d->vcpu[i]->hc.waits_on == hc->d) {
+            hypercall_retry(&d->vcpu[i]->hc);
+        }
+    }
+}
+
 long domain_wait(struct hcall *hc, struct domain *d)
 {
+    break_ring(hc, d);
     hc->waits_on = domain_get(d);
     hc->next_waiter = d->waiters;
     d->waiters = hc;

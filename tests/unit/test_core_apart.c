@@ -272,6 +272,65 @@ static void test_mutual(void **state)
     assert_int_equal(status, GNTST_okay);
 }
 
+/* One that the other's granter, a domain with control, wants to stop meanwhile gets it, too. */
+static void test_mutual_control(void **state)
+{
+    struct th *h = *state;
+    domid_t ctl = th_domain(h, 1, 64), b = th_domain(h, 1, 64);
+    struct xen_domctl op = { .cmd = XEN_DOMCTL_pausedomain, .domain = b,
+                             .interface_version = XEN_DOMCTL_INTERFACE_VERSION };
+    struct kl_hypercall c = { .op = __HYPERVISOR_domctl, .arg = { AT } };
+    uint32_t handle;
+    int status;
+    long rc;
+
+    domain_find(h->core, ctl)->control = true;
+    grant(h, ctl, b, 1);
+    tg_write(h, ctl, AT, &op, sizeof(op));
+    assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, ctl), 0);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, b), 0);
+    th_turn(h);
+    th_proc(h, ctl)->hold_stop = th_proc(h, b)->hold_stop = true;
+    start_map(h, b, ctl, 20, HOLE, 0);
+    assert_false(map_done(h, b, &status, &handle));
+    tg_start(h, ctl, 0, &c);
+    assert_true(map_done(h, b, &status, &handle));
+    assert_int_equal(status, GNTST_eagain);
+    assert_int_equal(domain_find(h->core, ctl)->hold_count, 0);
+    assert_false(tg_done(h, ctl, 0, &rc, NULL));
+    tg_stopped(h, b);
+    assert_true(tg_done(h, ctl, 0, &rc, NULL));
+    assert_int_equal(rc, 0);
+    tg_stopped(h, ctl);
+    th_turn(h);
+    assert_true(th_proc(h, ctl)->running);
+    domain_find(h->core, ctl)->control = false;
+}
+
+/* A granter is not kept from running by a list that goes on and on. */
+static void test_long_list(void **state)
+{
+    struct th *h = *state;
+    domid_t me = th_domain(h, 1, 64), d = th_domain(h, 1, 16);
+    static struct gnttab_map_grant_ref m[400];
+    unsigned stops;
+
+    grant(h, d, me, 8);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, d), 0);
+    th_turn(h);
+    stops = th_proc(h, d)->stops;
+    for (unsigned i = 0; i < KR_ARRAY_SIZE(m); i++) {
+        m[i] = (struct gnttab_map_grant_ref){ .host_addr = GPA(HOLE + i), .flags = GNTMAP_host_map,
+                                              .ref = i % 399 ? 99 : 20 + i / 399, .dom = d };
+    }
+    tg_write(h, me, GPA(32), m, sizeof(m));
+    assert_int_equal(tg_hypercall(h, me, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, GPA(32), 400), 0);
+    tg_read(h, me, GPA(32), m, sizeof(m));
+    assert_int_equal(m[0].status, GNTST_okay);
+    assert_int_equal(m[399].status, GNTST_okay);
+    assert_int_equal(th_proc(h, d)->stops, stops + 2);
+}
+
 /* The mapper dies while it waits, and while it has maps. */
 static void test_mapper_goes(void **state)
 {
@@ -524,7 +583,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, th_setup, th_teardown)
     static const struct CMUnitTest tests[] = {
-        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual),
+        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual), T(test_mutual_control),
+        T(test_long_list),
         T(test_mapper_goes), T(test_granter), T(test_on_its_way), T(test_last_given_up),
         T(test_shown_and_gone), T(test_refused),
     };
