@@ -78,7 +78,10 @@ static void free_memory(struct domain *d)
     foreign_free(d);
     page_free_all_later(d);
     pod_free(d);
-    domain_account(d, -(int64_t)(d->tot_pages - d->held.nr));
+    /* One that was populated on demand may have more pages held than it was accounted. */
+    if (d->tot_pages > d->held.nr) {
+        domain_account(d, -(int64_t)(d->tot_pages - d->held.nr));
+    }
     gnt_free(d);
     evtchn_free(d);
     dm_free(d);
@@ -705,6 +708,7 @@ int domain_account(struct domain *d, int64_t pages)
 
     if (pages <= 0) {
         n = pod_absorb(d, (uint64_t)-pages);
+        n = n < d->tot_pages ? n : d->tot_pages;    /* free_memory() says when it is more */
         d->tot_pages -= n;
         h->given_pages -= n;
         return 0;
