@@ -237,7 +237,10 @@ static void test_operator(void **state)
     struct th *h = *state;
     uint8_t buf[sizeof(struct kw_map_foreign) + 8] = { 0 };
     struct kw_map_foreign *m = (void *)buf;
-    struct { struct kw_map_reply r; struct kw_run run[4]; } reply;
+    union {
+        struct kw_map_reply r;
+        uint8_t bytes[sizeof(struct kw_map_reply) + 4 * sizeof(struct kw_run)];
+    } reply;
     domid_t d = th_domain(h, 1, 64);
 
     for (uint32_t op = KW_EVTCHN_UNBOUND; op <= KW_GNTSHR_UNSHARE; op++) {
@@ -252,10 +255,32 @@ static void test_operator(void **state)
     m->gfn[0] = 3;
     assert_int_equal(tc_call(h, &h->c, m, sizeof(buf), &reply, sizeof(reply)), 0);
     assert_int_equal(reply.r.nr_runs, 1);
-    assert_true(reply.run[0].fd >= 0);
+    assert_true(reply.r.run[0].fd >= 0);
     assert_int_equal(h->core->host_dom->domid, DOMID_XEN);
     assert_int_equal(tc_hypercall(h, &h->c, __HYPERVISOR_xen_version, XENVER_version, 0, 0, 0, 0),
                      4 << 16 | 17);
+}
+
+/* Before domain 0 is there, pool 0 is empty, but where it will be. */
+static void test_pool_0_stays(void **state)
+{
+    struct th *h = *state;
+    struct xen_sysctl op = { .cmd = XEN_SYSCTL_cpupool_op };
+    unsigned n = h->core->host.nr_cpus;
+
+    for (unsigned i = 0; i < n; i++) {
+        op.u.cpupool_op = (struct xen_sysctl_cpupool_op){ .op = XEN_SYSCTL_CPUPOOL_OP_RMCPU,
+                                                          .cpu = XEN_SYSCTL_CPUPOOL_PAR_ANY };
+        assert_int_equal(tc_sysctl(h, &h->c, &op), 0);
+    }
+    op.u.cpupool_op = (struct xen_sysctl_cpupool_op){ .op = XEN_SYSCTL_CPUPOOL_OP_DESTROY };
+    assert_int_equal(tc_sysctl(h, &h->c, &op), -EBUSY);
+    for (unsigned i = 0; i < n; i++) {
+        op.u.cpupool_op = (struct xen_sysctl_cpupool_op){ .op = XEN_SYSCTL_CPUPOOL_OP_ADDCPU,
+                                                          .cpu = XEN_SYSCTL_CPUPOOL_PAR_ANY };
+        assert_int_equal(tc_sysctl(h, &h->c, &op), 0);
+    }
+    assert_int_equal(th_domain(h, 1, 16), 0);
 }
 
 /* ---- the end */
@@ -445,6 +470,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, machine_setup, th_teardown)
     const struct CMUnitTest tests[] = {
         T(test_domain_0), T(test_control), T(test_firmware), T(test_wall_clock), T(test_others_have_none), T(test_operator),
+        T(test_pool_0_stays),
         cmocka_unit_test_setup_teardown(test_memory_is_there, th_setup, th_teardown),
         T(test_power_off), T(test_reboot), T(test_watchdog), T(test_crash), T(test_nonsense),
         T(test_process_dies), T(test_guest_ends), T(test_serial), T(test_serial_slow),
