@@ -134,7 +134,8 @@ static long op_destroy(struct core *core, uint32_t id)
     if (!c || c->id != id) {
         return -ENOENT;
     }
-    if (c->n_dom || CPU_COUNT(&c->cpus)) {
+    /* Pool 0 has domain 0 in it, or will have (a machine's, before that is made). */
+    if (!id || c->n_dom || CPU_COUNT(&c->cpus)) {
         return -EBUSY;
     }
     *at = c->next;

@@ -23,6 +23,7 @@
 #define MAX_BUFS        2
 #define FRAMES_PER_SLICE 256
 #define PAGE_COST       64
+#define SUMS_PER_COST   1024
 #define STAGE_SYNC      UINT_MAX         /* of a call: it only waits for the domain's process */
 #define MAX_VRAM        (1u << 18)       /* frames: Xen's limit of 1 GiB */
 
@@ -347,19 +348,22 @@ static long track_vram(struct dm_call *c)
     return hc->progress < v->nr ? HC_AGAIN : 0;
 }
 
-static void mark_modified(struct domain *d, uint64_t first, uint64_t nr)
+/* Returns how many of them are tracked. */
+static uint64_t mark_modified(struct domain *d, uint64_t first, uint64_t nr)
 {
     struct dm_vram *v = d->dm ? &d->dm->vram : NULL;
     uint64_t from, to;
 
     if (!v || !v->nr) {
-        return;
+        return 0;
     }
     from = first > v->first ? first : v->first;
     to = first + nr < v->first + v->nr ? first + nr : v->first + v->nr;
-    for (; from < to; from++) {
-        v->sum[from - v->first] = 0;
+    if (from >= to) {
+        return 0;
     }
+    memset(&v->sum[from - v->first], 0, (to - from) * sizeof(v->sum[0]));
+    return to - from;
 }
 
 static long modified_memory(struct dm_call *c)
@@ -371,8 +375,8 @@ static long modified_memory(struct dm_call *c)
     if (c->nr_bufs < 2 || c->size[1] / sizeof(e) < u->nr_extents || u->opaque) {
         return -EINVAL;
     }
-    for (unsigned n = 0; hc->progress < u->nr_extents; n++, hc->progress++) {
-        if (n == FRAMES_PER_SLICE) {
+    for (uint64_t cost = 0; hc->progress < u->nr_extents; cost++, hc->progress++) {
+        if (cost >= FRAMES_PER_SLICE) {
             return HC_AGAIN;
         }
         if (copy_from_guest(hc, &e, c->ptr[1] + hc->progress * sizeof(e), sizeof(e))) {
@@ -381,7 +385,7 @@ static long modified_memory(struct dm_call *c)
         if (e.pad || !frames_ok(c->d, e.first_pfn, e.nr)) {
             return -EINVAL;
         }
-        mark_modified(c->d, e.first_pfn, e.nr);
+        cost += mark_modified(c->d, e.first_pfn, e.nr) / SUMS_PER_COST;
     }
     return 0;
 }
@@ -562,9 +566,7 @@ static int read_op(struct dm_call *c, const struct dm_op **op)
 /* The operation is done: 0 when the domain's process says so too, or when there is nothing to wait for. */
 static long wait_synced(struct hcall *hc)
 {
-    struct domain *d = domain_find(hc->core, (domid_t)hc->arg[0]);
-
-    return !d || domproc_synced(d, hc->progress) ? 0 : domain_wait(hc, d);
+    return domproc_synced(hc->held, hc->progress) ? 0 : domain_wait(hc, hc->held);
 }
 
 long do_dm_op(struct hcall *hc)
@@ -592,5 +594,6 @@ long do_dm_op(struct hcall *hc)
     }
     hc->stage = STAGE_SYNC;
     hc->progress = domproc_sync(c.d);
+    hc->held = domain_get(c.d);    /* another may have its number by then */
     return wait_synced(hc);
 }

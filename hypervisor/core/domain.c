@@ -78,7 +78,10 @@ static void free_memory(struct domain *d)
     foreign_free(d);
     page_free_all_later(d);
     pod_free(d);
-    domain_account(d, -(int64_t)(d->tot_pages - d->held.nr));
+    /* One that was populated on demand may have more pages held than it was accounted. */
+    if (d->tot_pages > d->held.nr) {
+        domain_account(d, -(int64_t)(d->tot_pages - d->held.nr));
+    }
     gnt_free(d);
     evtchn_free(d);
     dm_free(d);
@@ -519,8 +522,22 @@ void hc_release(struct hcall *hc)
     }
 }
 
+/*
+ * A vCPU that waits for another domain's to stand still does not stand still itself. When two domains
+ * wait for each other, the one of which this can be said looks again, and gives up (grant_guest.c).
+ */
+static void break_ring(const struct hcall *hc, struct domain *d)
+{
+    for (uint32_t i = 0; hc->v && i < d->nr_vcpus; i++) {
+        if (d->vcpu[i]->hc.waits_on == hc->d) {
+            hypercall_retry(&d->vcpu[i]->hc);
+        }
+    }
+}
+
 long domain_wait(struct hcall *hc, struct domain *d)
 {
+    break_ring(hc, d);
     hc->waits_on = domain_get(d);
     hc->next_waiter = d->waiters;
     d->waiters = hc;
@@ -691,6 +708,7 @@ int domain_account(struct domain *d, int64_t pages)
 
     if (pages <= 0) {
         n = pod_absorb(d, (uint64_t)-pages);
+        n = n < d->tot_pages ? n : d->tot_pages;    /* free_memory() says when it is more */
         d->tot_pages -= n;
         h->given_pages -= n;
         return 0;

@@ -310,6 +310,9 @@ long do_domctl(struct hcall *hc)
         return hc_enosys(hc, __HYPERVISOR_domctl, op.cmd);
     }
     flags = ops[op.cmd].flags;
+    if (hc->held && !hc->held_paused && op.cmd != XEN_DOMCTL_destroydomain) {
+        return -EINVAL;    /* the caller has made another call of a destruction under way */
+    }
     if (!(flags & NO_DOMAIN) && !(hc->held && !hc->held_paused)) {
         /* As in Xen, DOMID_SELF is no name for a domain here. */
         rc = op.domain >= DOMID_FIRST_RESERVED ? -ESRCH : hc_target(hc, op.domain, &d);

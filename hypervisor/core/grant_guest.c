@@ -199,6 +199,7 @@ long gnt_op_guest_map(struct hcall *hc, uint32_t cmd)
         uint64_t at = hc->arg[1] + hc->progress * size;
 
         if (n == OPS_PER_SLICE) {
+            hc_release(hc);    /* a list can be long, and its granter wants to run */
             return HC_AGAIN;
         }
         if (copy_from_guest(hc, &op, at, size)) {

@@ -102,10 +102,22 @@ void memory_unuse(struct domain *d)
     }
 }
 
+/* Updates that name a descriptor which is about to go are sent while it is there. */
+static void flush_users(struct core *core, int fd)
+{
+    for (struct domain *d = core->flush; d; d = d->flush_next) {
+        if (d->batch_nr && d->batch_fd == fd) {
+            p2m_flush(d);
+        }
+    }
+}
+
 /* Its memfd goes, with what is in it. */
 static void forget_apart(struct domain *d, struct held *e)
 {
     if (e->apart) {
+        flush_users(d->core, e->fd);
+        flush_users(d->core, e->ro_fd);
         close(e->fd);
         close(e->ro_fd);
         e->apart = false;

@@ -220,8 +220,8 @@ static long run_multicall(struct hcall *hc)
         if (n == MC_ENTRIES_PER_SLICE) {
             return schedule_again(hc);
         }
-        /* stage and progress tell a call under way from one to be begun */
-        if (!hc->stage && !hc->progress && load_entry(hc)) {
+        /* stage, progress and held tell a call under way from one to be begun */
+        if (!hc->stage && !hc->progress && !hc->held && load_entry(hc)) {
             return -EFAULT;
         }
         ret = hc->op == __HYPERVISOR_multicall ? -EINVAL : run_handler(hc);
@@ -293,6 +293,18 @@ static bool drop_from(struct hcall **list, struct hcall *hc)
         }
     }
     return false;
+}
+
+void hypercall_retry(struct hcall *hc)
+{
+    struct domain *d = hc->waits_on;
+
+    if (d && schedule_again(hc) == HC_AGAIN) {
+        drop_from(&d->waiters, hc);
+        drop_from(&d->waking, hc);
+        hc->waits_on = NULL;
+        domain_put(d);
+    }
 }
 
 void hypercall_cancel(struct hcall *hc)

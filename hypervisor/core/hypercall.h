@@ -24,6 +24,8 @@ enum hc_who {
 void hypercall_start(struct hcall *hc);
 /* Runs a call again after HC_AGAIN or HC_WAIT. */
 void hypercall_continue(struct hcall *hc);
+/* Has a call that waits look again in the next turn, before the domain that it waits for changes. */
+void hypercall_retry(struct hcall *hc);
 /* The caller is going away: forgets the call, undoing what it held. */
 void hypercall_cancel(struct hcall *hc);
 /* Sends the result to whoever made the call. */

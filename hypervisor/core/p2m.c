@@ -313,7 +313,7 @@ static void free_pages(struct domain *d, uint64_t page, uint64_t nr)
 {
     uint64_t from = page;
 
-    for (uint64_t i = page; d->held.nr && i < page + nr; i++) {
+    for (uint64_t i = page; d->held.used && i < page + nr; i++) {
         if (page_free_later(d, i)) {
             free_run(d, from, i - from);
             from = i + 1;

@@ -66,8 +66,11 @@ int resource_acquire(struct domain *d, domid_t by, uint32_t type, uint32_t id, u
         *page = KL_XEN_STATUS_FRAMES;
         rc = gnt_grow_status(d, (uint32_t)end);
     }
+    if (rc) {
+        return rc;
+    }
     *page += frame;
-    return rc;
+    return 0;
 }
 
 /* Only a domain with control may have others' pages by number in its p2m, as in Xen. */

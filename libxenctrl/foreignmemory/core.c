@@ -58,6 +58,11 @@ static int core_map(xenforeignmemory_handle *f, uint32_t dom, void *addr, int pr
         req->prot = prot & (PROT_READ | PROT_WRITE);
         rc = map_some(f, req, r, (char *)addr + (done << KT_PAGE_SHIFT), nr, arr + done,
                       err + done);
+        if (rc && errno == E2BIG && nr > 1) {
+            most = nr / 2; /* pages in more descriptors than a reply has room for */
+            rc = 0;
+            continue;
+        }
         done += nr;
     }
     saved = errno;

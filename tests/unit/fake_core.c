@@ -60,6 +60,7 @@ struct fake_core {
     uint32_t last_domid;
     unsigned count[NR_OPS];
     struct kw_gnt_notify notify;
+    unsigned max_foreign;
 };
 
 /* A reply being put together. */
@@ -227,11 +228,18 @@ static void add_run(struct kw_run *runs, uint32_t *nr, int fd, uint64_t page)
         runs[(*nr)++] = (struct kw_run){1, fd, page};
 }
 
+void fake_core_max_foreign(struct fake_core *fc, unsigned nr)
+{
+    fc->max_foreign = nr;
+}
+
 static int do_map_foreign(struct fake_conn *c, const void *p, size_t len, struct out *o)
 {
     const struct kw_map_foreign *r = p;
     struct kw_map_reply *a = (void *)o->buf;
 
+    if (c->core->max_foreign && len >= sizeof(*r) && r->nr > c->core->max_foreign)
+        return -E2BIG;
     if (len < sizeof(*r) || r->nr > KW_MAX_GFNS || r->reserved ||
         len != sizeof(*r) + r->nr * sizeof(r->gfn[0]) || (r->prot & ~(PROT_READ | PROT_WRITE)))
         return -EINVAL;

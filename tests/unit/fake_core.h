@@ -53,6 +53,9 @@ void *fake_conn_ptr(struct fake_conn *c, uint64_t va, size_t size);
 /* The memory that all foreign frames, grants (grant n is frame n) and resources show. */
 unsigned char *fake_core_ram(struct fake_core *fc);
 
+/* More frames than that in one request are E2BIG, as when they lie in too many descriptors; 0: none. */
+void fake_core_max_foreign(struct fake_core *fc, unsigned nr);
+
 /* Spoils the next reply to that request (KW_*), or to any with op 0. */
 void fake_core_fault(struct fake_core *fc, uint32_t op, enum fake_fault fault);
 

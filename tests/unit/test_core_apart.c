@@ -272,6 +272,65 @@ static void test_mutual(void **state)
     assert_int_equal(status, GNTST_okay);
 }
 
+/* One that the other's granter, a domain with control, wants to stop meanwhile gets it, too. */
+static void test_mutual_control(void **state)
+{
+    struct th *h = *state;
+    domid_t ctl = th_domain(h, 1, 64), b = th_domain(h, 1, 64);
+    struct xen_domctl op = { .cmd = XEN_DOMCTL_pausedomain, .domain = b,
+                             .interface_version = XEN_DOMCTL_INTERFACE_VERSION };
+    struct kl_hypercall c = { .op = __HYPERVISOR_domctl, .arg = { AT } };
+    uint32_t handle;
+    int status;
+    long rc;
+
+    domain_find(h->core, ctl)->control = true;
+    grant(h, ctl, b, 1);
+    tg_write(h, ctl, AT, &op, sizeof(op));
+    assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, ctl), 0);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, b), 0);
+    th_turn(h);
+    th_proc(h, ctl)->hold_stop = th_proc(h, b)->hold_stop = true;
+    start_map(h, b, ctl, 20, HOLE, 0);
+    assert_false(map_done(h, b, &status, &handle));
+    tg_start(h, ctl, 0, &c);
+    assert_true(map_done(h, b, &status, &handle));
+    assert_int_equal(status, GNTST_eagain);
+    assert_int_equal(domain_find(h->core, ctl)->hold_count, 0);
+    assert_false(tg_done(h, ctl, 0, &rc, NULL));
+    tg_stopped(h, b);
+    assert_true(tg_done(h, ctl, 0, &rc, NULL));
+    assert_int_equal(rc, 0);
+    tg_stopped(h, ctl);
+    th_turn(h);
+    assert_true(th_proc(h, ctl)->running);
+    domain_find(h->core, ctl)->control = false;
+}
+
+/* A granter is not kept from running by a list that goes on and on. */
+static void test_long_list(void **state)
+{
+    struct th *h = *state;
+    domid_t me = th_domain(h, 1, 64), d = th_domain(h, 1, 16);
+    static struct gnttab_map_grant_ref m[400];
+    unsigned stops;
+
+    grant(h, d, me, 8);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, d), 0);
+    th_turn(h);
+    stops = th_proc(h, d)->stops;
+    for (unsigned i = 0; i < KR_ARRAY_SIZE(m); i++) {
+        m[i] = (struct gnttab_map_grant_ref){ .host_addr = GPA(HOLE + i), .flags = GNTMAP_host_map,
+                                              .ref = i % 399 ? 99 : 20 + i / 399, .dom = d };
+    }
+    tg_write(h, me, GPA(32), m, sizeof(m));
+    assert_int_equal(tg_hypercall(h, me, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, GPA(32), 400), 0);
+    tg_read(h, me, GPA(32), m, sizeof(m));
+    assert_int_equal(m[0].status, GNTST_okay);
+    assert_int_equal(m[399].status, GNTST_okay);
+    assert_int_equal(th_proc(h, d)->stops, stops + 2);
+}
+
 /* The mapper dies while it waits, and while it has maps. */
 static void test_mapper_goes(void **state)
 {
@@ -393,6 +452,93 @@ static void test_on_its_way(void **state)
     assert_int_equal(h->core->host.given_pages, 64);
 }
 
+static long give_up(struct th *h, domid_t d, unsigned op, uint64_t gfn)
+{
+    struct xen_memory_reservation r = { .nr_extents = 1, .domid = DOMID_SELF };
+
+    r.extent_start.p = (void *)(uintptr_t)0x2000;
+    tg_write(h, d, 0x2000, &gfn, 8);
+    tg_write(h, d, AT, &r, sizeof(r));
+    return tg_hypercall(h, d, __HYPERVISOR_memory_op, op, AT, 0);
+}
+
+/*
+ * The owner gives up the last page that is on its way home, while nobody holds any: what it uses the
+ * page for next is its own, and stays where it is.
+ */
+static void test_last_given_up(void **state)
+{
+    struct th *h = *state;
+    domid_t me = th_domain(h, 1, 64), d = th_domain(h, 1, 16);
+    struct domain *o = domain_find(h->core, d);
+    uint8_t byte = 0x31;
+    uint32_t a;
+    int kept;
+
+    grant(h, d, me, 1);
+    assert_int_equal(map(h, me, d, 20, HOLE, &a), GNTST_okay);
+    kept = dup(tg_foreign(h, me, HOLE)->fd);
+    o->held.last_home = core_now() + 1000000000000ull;
+    assert_int_equal(unmap(h, me, HOLE, a), GNTST_okay);
+    assert_int_equal(o->held.nr_homeless, 1);
+    assert_int_equal(give_up(h, d, XENMEM_decrease_reservation, 4), 1);
+    assert_int_equal(h->core->pages_apart, 0);
+    assert_int_equal(o->held.used, 0);
+    assert_int_equal(o->tot_pages, 15);
+    assert_int_equal(give_up(h, d, XENMEM_populate_physmap, 4), 1);
+    assert_int_equal(gpa_write(o, GPA(4), &byte, 1), 0);
+    assert_int_equal(pread(kept, &byte, 1, 0), 1);
+    assert_int_equal(byte, 0);
+    tg_read(h, d, GPA(4), &byte, 1);
+    assert_int_equal(byte, 0x31);
+    close(kept);
+}
+
+/* A page comes home, or goes, in the very call that has shown it to somebody. */
+static void test_shown_and_gone(void **state)
+{
+    struct th *h = *state;
+    domid_t me = th_domain(h, 1, 64), d = th_domain(h, 1, 64);
+    struct domain *o = domain_find(h->core, d), *m = domain_find(h->core, me);
+    struct gnttab_map_grant_ref op = { .host_addr = GPA(HOLE + 1), .flags = GNTMAP_host_map, .ref = 21,
+                                       .dom = d };
+    struct xen_add_to_physmap_batch b = { .domid = DOMID_SELF, .space = XENMAPSPACE_gmfn, .size = 2 };
+    uint64_t idx[2] = { 5, 6 }, gfn[2] = { 80, 80 };
+    int32_t err[2] = { 1, 1 };
+    uint32_t a;
+
+    grant(h, d, me, 2);
+    v1(h, d)[20].flags |= GTF_readonly;
+    assert_int_equal(map_flags(h, me, d, 20, HOLE, GNTMAP_readonly, &a), GNTST_okay);
+    /* the result cannot be written, so the map is taken back */
+    assert_int_equal(gpa_write(o, GPA(4), &op, sizeof(op)), 0);
+    assert_int_equal(tg_hypercall(h, me, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, GPA(HOLE), 1),
+                     -EFAULT);
+    th_turn(h);
+    assert_false(m->proc_killed);
+    assert_null(tg_foreign(h, me, HOLE + 1));
+    assert_int_equal(o->held.nr, 1);
+    /* the owner moves a page that is on its way home, and puts another in its place */
+    assert_int_equal(map(h, me, d, 21, HOLE + 1, &a), GNTST_okay);
+    o->held.last_home = core_now() + 1000000000000ull;
+    assert_int_equal(unmap(h, me, HOLE + 1, a), GNTST_okay);
+    assert_int_equal(h->core->pages_apart, 2);
+    b.idxs.p = (void *)(uintptr_t)0x2000;
+    b.gpfns.p = (void *)(uintptr_t)0x2100;
+    b.errs.p = (void *)(uintptr_t)0x2200;
+    tg_write(h, d, AT, &b, sizeof(b));
+    tg_write(h, d, 0x2000, idx, sizeof(idx));
+    tg_write(h, d, 0x2100, gfn, sizeof(gfn));
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, AT, 0), 0);
+    tg_read(h, d, 0x2200, err, sizeof(err));
+    assert_int_equal(err[0] | err[1], 0);
+    th_turn(h);
+    assert_false(o->proc_killed);
+    assert_null(tg_foreign(h, d, 80));
+    assert_int_equal(h->core->pages_apart, 1);
+    assert_int_equal(o->tot_pages, 63);
+}
+
 /* A page that somebody has mapped where it is cannot be moved; there is a limit to what can. */
 static void test_refused(void **state)
 {
@@ -437,8 +583,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, th_setup, th_teardown)
     static const struct CMUnitTest tests[] = {
-        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual),
-        T(test_mapper_goes), T(test_granter), T(test_on_its_way), T(test_refused),
+        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual), T(test_mutual_control),
+        T(test_long_list),
+        T(test_mapper_goes), T(test_granter), T(test_on_its_way), T(test_last_given_up),
+        T(test_shown_and_gone), T(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -714,6 +714,58 @@ static void test_vram(void **state)
     assert_int_equal(dm(h, d, &op), -EINVAL);
 }
 
+/* A list of extents is as much work as the frames in it are tracked. */
+static void test_modified_slices(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 16);
+    struct xen_dm_op op = OP(modified_memory, .nr_extents = 200);
+    struct xen_dm_op_modified_memory_extent *e = (void *)(h->c.arena + AT_BUF);
+    static uint8_t bits[1 << 15];
+    uint64_t calls;
+
+    assert_int_equal(tc_populate(h, &h->c, d, (1u << 18) - 1, 1, 0), 1);
+    assert_int_equal(track(h, d, 0, 1u << 18, sizeof(bits), bits), 0);
+    assert_int_equal(track(h, d, 0, 1u << 18, sizeof(bits), bits), 0);
+    assert_int_equal(bits[0], 0);
+    for (unsigned i = 0; i < 200; i++) {
+        e[i] = (struct xen_dm_op_modified_memory_extent){ .first_pfn = 0, .nr = 1u << 18 };
+    }
+    calls = h->core->nr_hypercalls;
+    assert_int_equal(dm_with(h, &h->c, d, &op, 200 * sizeof(*e)), 0);
+    assert_true(h->core->nr_hypercalls - calls >= 100);
+    assert_int_equal(track(h, d, 0, 1u << 18, sizeof(bits), bits), 0);
+    assert_int_equal(bits[0], 0xff);
+}
+
+/* A guest with somebody else's page where a server's page is to be again cannot keep it enabled. */
+static void test_frame_in_use(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 64), o = th_domain(h, 1, 16);
+    struct gnttab_map_grant_ref m = { .host_addr = 40 * PAGE, .flags = GNTMAP_host_map, .ref = 20, .dom = o };
+    struct xen_dm_op op = OP(get_ioreq_server_info, .id = 0);
+
+    create(h, d, 2);
+    set_param(h, d, HVM_PARAM_IOREQ_SERVER_PFN, 40);
+    set_param(h, d, HVM_PARAM_NR_IOREQ_SERVER_PAGES, 2);
+    assert_int_equal(dm(h, d, &op), 0);
+    assert_int_equal(enable(h, d, 0, true), 0);
+    assert_int_equal(gnt_grow(domain_find(h->core, o), 1), 0);
+    ((struct grant_entry_v1 *)(th_proc(h, o)->xen + KL_XEN_GRANT_FRAMES * PAGE))[20] =
+        (struct grant_entry_v1){ GTF_permit_access, d, 4 };
+    tg_write(h, d, 0x1000, &m, sizeof(m));
+    assert_int_equal(tg_hypercall(h, d, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, 0x1000, 1), 0);
+    tg_read(h, d, 0x1000, &m, sizeof(m));
+    assert_int_equal(m.status, GNTST_okay);
+    assert_int_equal(enable(h, d, 0, false), 0);
+    assert_int_equal(th_proc(h, d)->ioreq[0]->state, KL_IOREQ_DISABLED);
+    assert_int_equal(p2m_lookup(domain_find(h->core, d), 41).type, P2M_XEN);
+    assert_int_equal(DM(h, d, OP(destroy_ioreq_server, .id = 0)), 0);
+    assert_int_equal(p2m_lookup(domain_find(h->core, d), 40).type, P2M_FOREIGN);
+    th_check(h);
+}
+
 /* What an operation changes is in effect in the domain's process before the caller goes on. */
 static void test_in_effect(void **state)
 {
@@ -769,6 +821,7 @@ int main(void)
         T(test_servers), T(test_callers), T(test_ranges), T(test_frames), T(test_resources),
         T(test_ports), T(test_later_vcpus), T(test_mem_types), T(test_relocate), T(test_interrupts),
         T(test_cacheattr), T(test_vram), T(test_in_effect),
+        T(test_modified_slices), T(test_frame_in_use),
     };
 
     return cmocka_run_group_tests_name("core_dm", tests, NULL, NULL);

@@ -300,6 +300,61 @@ static void test_populate_on_demand(void **state)
     assert_int_equal(h->core->host.given_pages, 180);
 }
 
+/* More of its pages are held than it was accounted when it goes: nobody is charged for the difference. */
+static void test_held_on_demand(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 4);
+    struct domain *dom = domain_find(h->core, d);
+    struct kw_gnt_map *m = calloc(1, sizeof(*m) + 8 * sizeof(m->ref[0]));
+    union {
+        struct kw_gnt_map_reply r;
+        uint8_t bytes[sizeof(struct kw_gnt_map_reply) + 8 * sizeof(struct kw_run)];
+    } reply;
+    struct kw_gnt_unmap u = { .h = { KW_GNT_UNMAP, 0 } };
+    struct grant_entry_v1 *e = (void *)(th_proc(h, d)->xen + KL_XEN_GRANT_FRAMES * 4096);
+
+    assert_int_equal(populate_on_demand(h, d, 16, 8), 8);
+    dom->max_pages = 4;
+    assert_int_equal(gnt_grow(dom, 1), 0);
+    *m = (struct kw_gnt_map){ { KW_GNT_MAP, 0 }, 8, PROT_READ | PROT_WRITE };
+    for (unsigned i = 0; i < 8; i++) {
+        e[20 + i] = (struct grant_entry_v1){ GTF_permit_access, 0, 16 + i };
+        m->ref[i] = (struct kw_gnt_ref){ d, 20 + i };
+    }
+    assert_int_equal(tc_call(h, &h->c, m, sizeof(*m) + 8 * sizeof(m->ref[0]), &reply, sizeof(reply)), 0);
+    assert_int_equal(h->core->host.given_pages, 4);
+    assert_int_equal(th_simple(h, XEN_DOMCTL_destroydomain, d), 0);
+    assert_int_equal(h->core->host.given_pages, 4);
+    u.handle = reply.r.handle;
+    assert_int_equal(tc_call(h, &h->c, &u, sizeof(u), NULL, 0), 0);
+    assert_int_equal(h->core->host.given_pages, 0);
+    free(m);
+}
+
+/* A client that makes another call of a destruction while that is under way. */
+static void test_changing_call(void **state)
+{
+    struct th *h = *state;
+    domid_t d = th_domain(h, 1, 16);
+    struct xen_domctl op = { .cmd = XEN_DOMCTL_destroydomain, .domain = d,
+                             .interface_version = XEN_DOMCTL_INTERFACE_VERSION };
+    struct kw_hypercall m = { { KW_HYPERCALL, 0 }, __HYPERVISOR_domctl, { A(0) } };
+    struct kw_hypercall_reply r;
+
+    memcpy(h->c.arena, &op, sizeof(op));
+    tc_send(&h->c, &m, sizeof(m));
+    while (!domain_find(h->core, d)->dying) {
+        assert_true(sd_event_run(h->event, 0) >= 0);
+    }
+    op.cmd = XEN_DOMCTL_gethvmcontext;
+    memcpy(h->c.arena, &op, sizeof(op));
+    th_turn(h);
+    assert_int_equal(recv(h->c.sock, &r, sizeof(r), MSG_DONTWAIT), sizeof(r));
+    assert_int_equal(r.ret, -EINVAL);
+    assert_null(domain_find(h->core, d));
+}
+
 /* A domain does not put off its own pages; one that uses more than it has crashes. */
 static void test_out_of_memory_on_demand(void **state)
 {
@@ -1138,7 +1193,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_life), T(test_pause_waits), T(test_process_dies), T(test_guest_shutdown),
         T(test_garbage_from_process), T(test_memory_limits), T(test_claims), T(test_balloon),
-        T(test_populate_on_demand), T(test_out_of_memory_on_demand),
+        T(test_populate_on_demand), T(test_held_on_demand),
+        T(test_changing_call), T(test_out_of_memory_on_demand),
         T(test_physmap), T(test_read_only_map), T(test_params), T(test_privilege),
         T(test_versions_and_arena), T(test_restricted), T(test_wire_garbage), T(test_context),
         T(test_context_of_running), T(test_multicall), T(test_page_walk), T(test_sysctl),

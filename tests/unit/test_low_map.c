@@ -116,6 +116,24 @@ static void foreign_errors(void **state)
     assert_int_equal(xenforeignmemory_close(NULL), 0);
 }
 
+/* Frames in more descriptors than a reply carries: shorter requests do it. */
+static void foreign_far_apart(void **state)
+{
+    struct fixture *x = *state;
+    xen_pfn_t gfns[50];
+    unsigned char *p;
+
+    for (unsigned i = 0; i < 50; i++)
+        gfns[i] = FAKE_RAM_PAGES - 1 - i;
+    fake_core_max_foreign(x->core, 7);
+    p = xenforeignmemory_map(x->f, 3, RW, 50, gfns, NULL);
+    assert_non_null(p);
+    for (unsigned i = 0; i < 50; i++)
+        assert_int_equal(frame_at(p, i), gfns[i]);
+    assert_int_equal(xenforeignmemory_unmap(x->f, p, 50), 0);
+    fake_core_max_foreign(x->core, 0);
+}
+
 /* More frames than one request carries, none next to the other: as many runs. */
 static void foreign_many(void **state)
 {
@@ -396,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(foreign_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_far_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_placed, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_broken_core, setup, teardown),
         cmocka_unit_test_setup_teardown(resources, setup, teardown),
