@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <xen/xen.h>
@@ -21,11 +22,14 @@ struct daemon {
     struct xs_handle *xs;
     struct host host;
     struct daemon_options o;
-    sd_event_source *xs_source;
+    sd_event_source *xs_source; /* news from the store, or while it is gone the time to look for it */
     struct guest_list alive, dead;
     struct guest **by_port;
     uint32_t nr_ports;
 };
+
+/* How often a store that is gone is looked for. */
+#define RETRY_US 100000
 
 static const char *const special_watches[] = { "@introduceDomain", "@releaseDomain" };
 
@@ -315,6 +319,58 @@ static void store_event(struct daemon *d, const char *path, const char *token)
         update_guest(d, g);
 }
 
+static int on_store(sd_event_source *src, int fd, uint32_t events, void *arg);
+static int on_retry(sd_event_source *src, uint64_t now, void *arg);
+
+/* The handle becomes d's, with all watches. On failure it stays the caller's. */
+static int use_store(struct daemon *d, struct xs_handle *xs)
+{
+    struct xs_handle *old = d->xs;
+    sd_event_source *source = NULL;
+    struct guest *g;
+    int fd = xs_fileno(xs), err = fd < 0 ? -errno : 0;
+
+    for (size_t i = 0; i < sizeof(special_watches) / sizeof(special_watches[0]) && !err; i++)
+        if (!xs_watch(xs, special_watches[i], "domains"))
+            err = -errno;
+    if (!err)
+        err = sd_event_add_io(d->event, &source, fd, EPOLLIN, on_store, d);
+    if (err < 0)
+        return err;
+    sd_event_source_disable_unref(d->xs_source);
+    d->xs_source = source;
+    d->xs = xs;
+    xs_close(old);
+    LIST_FOREACH(g, &d->alive, link)
+        watch_guest(d, g->domid, true); /* its first event leads to update_guest() */
+    return 0;
+}
+
+/*
+ * Until the store is back its old handle stays, with which everything fails. Guests' consoles go on: their
+ * rings and terminals are no business of the store's.
+ */
+static int lose_store(struct daemon *d)
+{
+    sd_event_source_disable_unref(d->xs_source);
+    d->xs_source = NULL;
+    return sd_event_add_time_relative(d->event, &d->xs_source, CLOCK_MONOTONIC, RETRY_US, 0, on_retry, d);
+}
+
+static int on_retry(sd_event_source *src, uint64_t now, void *arg)
+{
+    struct daemon *d = arg;
+    struct xs_handle *xs = xs_open(0);
+
+    if (xs && !use_store(d, xs)) {
+        kr_log(KR_NOTICE, "the store is back");
+        return 0;
+    }
+    xs_close(xs);
+    int err = lose_store(d);
+    return err < 0 ? sd_event_exit(d->event, 1) : 0;
+}
+
 static int on_store(sd_event_source *src, int fd, uint32_t events, void *arg)
 {
     struct daemon *d = arg;
@@ -326,8 +382,9 @@ static int on_store(sd_event_source *src, int fd, uint32_t events, void *arg)
     }
     if (errno == EAGAIN)
         return 0;
-    kr_log(KR_ERR, "the store is gone: %s", strerror(errno));
-    return sd_event_exit(d->event, 1);
+    kr_log(KR_WARN, "the store is gone: %s; waiting for it", strerror(errno));
+    int err = lose_store(d);
+    return err < 0 ? sd_event_exit(d->event, 1) : 0;
 }
 
 /* ---- The whole ---- */
@@ -336,23 +393,14 @@ int daemon_new(struct daemon **out, sd_event *e, struct xs_handle *xs, const str
                const struct daemon_options *o)
 {
     struct daemon *d = calloc(1, sizeof(*d));
-    int fd, err = 0;
 
     if (!d)
         return -ENOMEM;
     d->event = e;
-    d->xs = xs;
     d->host = *host;
     d->o = *o;
-    fd = xs_fileno(xs);
-    if (fd < 0)
-        err = -errno;
-    for (size_t i = 0; i < sizeof(special_watches) / sizeof(special_watches[0]) && !err; i++)
-        if (!xs_watch(xs, special_watches[i], "domains"))
-            err = -errno;
-    if (!err)
-        err = sd_event_add_io(e, &d->xs_source, fd, EPOLLIN, on_store, d);
-    if (err < 0) {
+    int err = use_store(d, xs);
+    if (err) {
         daemon_free(d);
         return err;
     }
@@ -371,6 +419,7 @@ void daemon_free(struct daemon *d)
             guest_free(g);
         }
     sd_event_source_disable_unref(d->xs_source);
+    xs_close(d->xs);
     free(d->by_port);
     free(d);
 }

@@ -21,7 +21,10 @@ struct daemon_options {
 
 struct daemon;
 
-/* Takes over neither the event loop nor the store's handle. */
+/*
+ * Takes over the store's handle, if it succeeds: a store that goes away is waited for, and has its watches
+ * again from another handle when it is back.
+ */
 int daemon_new(struct daemon **out, sd_event *e, struct xs_handle *xs, const struct host *host,
                const struct daemon_options *o);
 void daemon_free(struct daemon *d);

@@ -229,8 +229,9 @@ int main(int argc, char **argv)
         status = serve(&s, xs, &host, &o);
     if (s.daemon)
         daemon_free(s.daemon);
+    else
+        xs_close(xs);
     sd_event_unref(s.event);
-    xs_close(xs);
     host_real_close(s.real);
     return status;
 }

@@ -36,10 +36,30 @@ struct domain *domain_load(struct store *s, uint16_t domid, const uint8_t *handl
     return domain_new(s, domid, handle);
 }
 
+/* d is out of the books. Its stub domain must not have the rights of the next that gets its number. */
+static void forget_target(struct store *s, uint16_t domid)
+{
+    struct domain *d;
+
+    LIST_FOREACH(d, &s->domains, link)
+        if (d->has_target && d->target == domid)
+            d->has_target = false;
+}
+
+void domain_check_targets(struct store *s)
+{
+    struct domain *d;
+
+    LIST_FOREACH(d, &s->domains, link)
+        if (d->has_target && !domain_find(s, d->target))
+            d->has_target = false;
+}
+
 void domain_unload(struct store *s, struct domain *d)
 {
     LIST_REMOVE(d, link);
     s->by_domid[d->domid] = NULL;
+    forget_target(s, d->domid);
     d->gone = true;
     if (!d->nr_conns)
         free(d);
@@ -193,6 +213,7 @@ static void domain_die(struct store *s, struct domain *d)
     disconnect(d);
     LIST_REMOVE(d, link);
     s->by_domid[d->domid] = NULL;
+    forget_target(s, d->domid);
     JOURNAL(s, journal_domain_gone_(s, d->domid));
     snprintf(home, sizeof(home), "/local/domain/%u", d->domid);
     remove_owned(s, d->domid, home);

@@ -645,6 +645,7 @@ int state_load(struct store *s, const void *data, size_t len)
             free(lc);
         }
     }
+    domain_check_targets(s);
     TAILQ_FOREACH(c, &s->conns, link) {
         if (c->dead)
             continue;

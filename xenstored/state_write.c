@@ -94,11 +94,14 @@ static uint8_t *put_perms(const struct store *s, uint8_t *at, const struct perms
     static const char letters[] = "nrwb";
 
     for (unsigned i = 0; i < p->count; i++) {
-        if (i && domain_entry_expired(s, &p->entry[i], p->gen))
+        /* The owner's entry stays; read as a live one it would be the next domain's of that number. */
+        bool expired = domain_entry_expired(s, &p->entry[i], p->gen);
+
+        if (i && expired)
             continue;
         struct state_perm e = {
             .access = (uint8_t)letters[p->entry[i].rights & PERM_RIGHTS],
-            .flags = p->entry[i].rights & PERM_STALE ? STATE_PERM_IGNORE : 0,
+            .flags = expired || p->entry[i].rights & PERM_STALE ? STATE_PERM_IGNORE : 0,
             .domid = p->entry[i].domid,
         };
         memcpy(at, &e, sizeof(e));

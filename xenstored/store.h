@@ -77,6 +77,8 @@ bool domain_entry_expired(const struct store *s, const struct perm *e, uint64_t 
 struct domain *domain_load(struct store *s, uint16_t domid, const uint8_t *handle);
 /* It has died there; it has no connection. */
 void domain_unload(struct store *s, struct domain *d);
+/* At the end of a state: targets that are not there are nobody's. */
+void domain_check_targets(struct store *s);
 /*
  * A list made now that is as p, without the entries whose domain has died since p was made, though
  * another may have its number. NULL for want of memory.

@@ -34,6 +34,9 @@
 /* A guest that ends within this many seconds is started again after them, so that a boot loop stays slow. */
 #define MIN_RUN_SECONDS 2
 
+/* How often a store that is gone is looked for. */
+#define STORE_RETRY_MS 100
+
 struct supervisor {
     struct xl *xl;
     struct xs_handle *xs;
@@ -257,16 +260,61 @@ static int wait_for_news(struct supervisor *s)
     return 0;
 }
 
-static int supervisor_open(struct supervisor *s)
+static int watch_store(struct supervisor *s)
 {
     s->xs = xs_open(0);
-    if (!s->xs || !xs_watch(s->xs, "@introduceDomain", "in") || !xs_watch(s->xs, "@releaseDomain", "out")) {
+    if (s->xs && xs_watch(s->xs, "@introduceDomain", "in") && xs_watch(s->xs, "@releaseDomain", "out")) {
+        return 0;
+    }
+    if (s->xs) {
+        xs_close(s->xs);
+    }
+    s->xs = NULL;
+    return -1;
+}
+
+static int supervisor_open(struct supervisor *s)
+{
+    if (watch_store(s)) {
         xl_error("cannot watch the store: %s", strerror(errno));
-        if (s->xs) {
-            xs_close(s->xs);
-        }
         return -1;
     }
+    return 0;
+}
+
+static bool core_answers(struct supervisor *s)
+{
+    int nr = 0;
+    libxl_dominfo *info = libxl_list_domain(s->xl->ctx, &nr);
+
+    if (!info) {
+        return false;
+    }
+    libxl_dominfo_list_free(info, nr);
+    return true;
+}
+
+/*
+ * The store has ended. While there is a core there will be a store again; what shut down meanwhile is seen by the
+ * next look. libxl's own connection to the store is gone too, and with it the context.
+ */
+static int wait_for_store(struct supervisor *s)
+{
+    say("the store is gone; waiting for it");
+    xs_close(s->xs);
+    while (watch_store(s)) {
+        if (!core_answers(s)) {
+            say("the core is gone too");
+            return -1;
+        }
+        poll(NULL, 0, STORE_RETRY_MS);
+    }
+    libxl_ctx_free(s->xl->ctx);
+    s->xl->ctx = NULL;
+    if (xl_ctx_open(s->xl)) {
+        return -1;
+    }
+    say("the store is back");
     return 0;
 }
 
@@ -315,8 +363,7 @@ int main_supervise(struct xl *xl, int argc, char **argv)
             }
             flock(gate, LOCK_UN);
         }
-        if (wait_for_news(&s)) {
-            say("the store is gone");
+        if (wait_for_news(&s) && wait_for_store(&s)) {
             break;
         }
     }
@@ -398,8 +445,7 @@ int xl_supervise_here(struct xl *xl, uint32_t domid)
         return 1;
     }
     for (look(&s); s.busy && s.only; look(&s)) {
-        if (wait_for_news(&s)) {
-            xl_error("the store is gone");
+        if (wait_for_news(&s) && wait_for_store(&s)) {
             xs_close(s.xs);
             return 1;
         }

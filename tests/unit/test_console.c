@@ -477,7 +477,7 @@ struct service {
     pthread_t thread;
     int stop;
     char dir[32], path[64];
-    struct xs_handle *xs, *tools;
+    struct xs_handle *tools;
     struct daemon *d;
 };
 
@@ -506,10 +506,9 @@ static int service_setup(void **state)
     assert_int_equal(pthread_create(&s->thread, NULL, serve_store, s), 0);
     s->w = calloc(1, sizeof(*s->w));
     world_init(s->w);
-    s->xs = xs_open(0);
     s->tools = xs_open(0);
     struct daemon_options o = { .log_guests = true, .log_dir = s->dir };
-    assert_int_equal(daemon_new(&s->d, s->w->event, s->xs, &s->w->host, &o), 0);
+    assert_int_equal(daemon_new(&s->d, s->w->event, xs_open(0), &s->w->host, &o), 0);
     *state = s;
     return 0;
 }
@@ -521,7 +520,6 @@ static int service_teardown(void **state)
     char path[80];
 
     daemon_free(s->d);
-    xs_close(s->xs);
     xs_close(s->tools);
     assert_int_equal(write(s->stop, &one, sizeof(one)), sizeof(one));
     pthread_join(s->thread, NULL);

@@ -298,6 +298,51 @@ static void test_orphans(void **state)
     assert_int_equal(w->f.s.books.flat[1].nodes, 0);
 }
 
+/* A stub domain has its target's rights, but not those of whoever gets the target's number next. */
+static void reused_target(struct world *w, void (*again)(struct fake *f))
+{
+    guest_up(w, 1);
+    guest_up(w, 2);
+    ok(w, XS_SET_TARGET, 0, S("2\0" "1"));
+    guest_ok(w, 2, XS_WRITE, 0, N("/local/domain/1/data/x\0v"));
+    fake_domain_down(&w->f, 1);
+    if (again)
+        again(&w->f);
+    guest_up(w, 1);
+    guest_ok(w, 1, XS_WRITE, 0, N("data/secret\0v"));
+    guest_fails(w, 2, XS_READ, 0, S("/local/domain/1/data/secret"), "EACCES");
+    guest_fails(w, 2, XS_WRITE, 0, N("/local/domain/1/data/x\0v"), "EACCES");
+}
+
+static void test_reused_target(void **state)
+{
+    reused_target(*state, NULL);
+}
+
+static void test_reused_target_update(void **state)
+{
+    reused_target(*state, fake_update);
+}
+
+/* A node that the control domain gives, in a transaction, to one that dies before its end. */
+static void test_reused_owner(void **state)
+{
+    struct world *w = *state;
+
+    guest_up(w, 1);
+    guest_up(w, 2);
+    uint32_t t = begin(w);
+    ok(w, XS_WRITE, t, N("/late\0v"));
+    ok(w, XS_SET_PERMS, t, S("/late\0n1"));
+    fake_domain_down(&w->f, 1);
+    ok(w, XS_TRANSACTION_END, t, S("T"));
+    guest_up(w, 1);
+    guest_fails(w, 1, XS_READ, 0, S("/late"), "EACCES");
+    fake_update(&w->f);
+    guest_fails(w, 1, XS_READ, 0, S("/late"), "EACCES");
+    guest_fails(w, 2, XS_READ, 0, S("/late"), "EACCES");
+}
+
 /* An open transaction does not keep for ever what others have replaced since. */
 static void test_old_transactions(void **state)
 {
@@ -441,6 +486,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         T(xsa_233), T(xsa_325), T(no_rights), T(xsa_416), T(xsa_418), T(xsa_481), T(xsa_484), T(orphans),
+        T(reused_target), T(reused_target_update), T(reused_owner),
         T(old_transactions), T(ring_words), T(xsa_326_many),
     };
 
