@@ -9,14 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* For a command without options and with `operands` operands: the domain that the first one names. 0 or -1. */
+static int domain_operand(struct xl *xl, int argc, char **argv, int operands, uint32_t *domid)
+{
+    xl_no_options(xl, argc, argv);
+    xl_operands(xl, argc, operands, operands);
+    return xl_find_domain(xl, argv[optind], domid);
+}
+
 int main_destroy(struct xl *xl, int argc, char **argv)
 {
     uint32_t domid;
     int rc;
 
-    xl_no_options(xl, argc, argv);
-    xl_operands(xl, argc, 1, 1);
-    if (xl_find_domain(xl, argv[optind], &domid)) {
+    if (domain_operand(xl, argc, argv, 1, &domid)) {
         return 1;
     }
     if (domid == 0) {
@@ -34,9 +40,7 @@ static int simple(struct xl *xl, int argc, char **argv, one_call *call, const ch
     uint32_t domid;
     int rc;
 
-    xl_no_options(xl, argc, argv);
-    xl_operands(xl, argc, 1, 1);
-    if (xl_find_domain(xl, argv[optind], &domid)) {
+    if (domain_operand(xl, argc, argv, 1, &domid)) {
         return 1;
     }
     rc = call(xl->ctx, domid, NULL);
@@ -58,9 +62,7 @@ int main_dump_core(struct xl *xl, int argc, char **argv)
     uint32_t domid;
     int rc;
 
-    xl_no_options(xl, argc, argv);
-    xl_operands(xl, argc, 2, 2);
-    if (xl_find_domain(xl, argv[optind], &domid)) {
+    if (domain_operand(xl, argc, argv, 2, &domid)) {
         return 1;
     }
     rc = libxl_domain_core_dump(xl->ctx, domid, argv[optind + 1], NULL);
