@@ -78,24 +78,6 @@ static void tell_port(struct domain *d, uint32_t id, uint32_t vcpu, uint32_t por
     domproc_send_control(d, KL_IOREQ_PORT, &m, sizeof(m), fds, 2);
 }
 
-void ioreq_send_all(struct domain *d)
-{
-    for (uint32_t id = 0; d->dm && id < KL_XEN_MAX_IOREQ_SERVERS; id++) {
-        const struct ioreq_server *s = d->dm->server[id];
-
-        if (!s) {
-            continue;
-        }
-        tell(d, id);
-        for (uint32_t v = 0; v < s->nr_ports; v++) {
-            tell_port(d, id, v, s->port[v]);
-        }
-        if (s->buf_port) {
-            tell_port(d, id, KL_IOREQ_BUFFERED, s->buf_port);
-        }
-    }
-}
-
 /* Making and unmaking. */
 
 /* In the page, where a device model finds out which port to bind to. */

@@ -94,7 +94,5 @@ void p2m_free_page(struct domain *d, uint64_t page);
 /* Sends what was gathered: one domain, or all that have something. */
 void p2m_flush(struct domain *d);
 void p2m_flush_all(struct core *core);
-/* Tells the whole p2m (a fresh process). */
-void p2m_send_all(struct domain *d);
 
 #endif
