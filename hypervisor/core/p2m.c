@@ -239,7 +239,6 @@ static void gather_page(struct domain *d, uint64_t gfn, uint64_t page)
 void p2m_page_moved(struct domain *d, uint64_t gfn)
 {
     gather_page(d, gfn, p2m_lookup(d, gfn).page);
-    p2m_flush(d);    /* before a descriptor goes, and before anybody runs */
 }
 
 static void gather_unmap(struct domain *d, uint64_t gfn)

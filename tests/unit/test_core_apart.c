@@ -494,6 +494,42 @@ static void test_last_given_up(void **state)
     close(kept);
 }
 
+/* Many come home in turns of the loop, each with one message to the owner's process. */
+static void test_many(void **state)
+{
+    struct th *h = *state;
+    domid_t me = th_domain(h, 1, 64), d = th_domain(h, 1, 200);
+    struct domain *o = domain_find(h->core, d);
+    uint32_t a[140];
+    unsigned maps;
+    uint8_t byte;
+
+    h->core->max_pages_apart = 1000;
+    grant(h, d, me, 140);
+    for (unsigned i = 0; i < 140; i++) {
+        assert_int_equal(map(h, me, d, 20 + i, HOLE + i, &a[i]), GNTST_okay);
+        assert_int_equal(tg_foreign_put(h, me, HOLE + i, 5, (uint8_t)i), 0);
+    }
+    o->held.last_home = core_now() + 1000000000000ull;
+    for (unsigned i = 0; i < 140; i++) {
+        assert_int_equal(unmap(h, me, HOLE + i, a[i]), GNTST_okay);
+    }
+    assert_int_equal(o->held.nr_homeless, 140);
+    maps = th_proc(h, d)->maps;
+    o->held.last_home = 0;
+    page_bring_home(o);
+    assert_int_equal(o->held.nr_homeless, 12);
+    wait_home(h);
+    assert_int_equal(o->held.used, 0);
+    assert_int_equal(o->hold_count, 0);
+    assert_true(th_proc(h, d)->maps <= maps + 2);
+    for (unsigned i = 0; i < 140; i++) {
+        assert_null(tg_foreign(h, d, 4 + i));
+        tg_read(h, d, GPA(4 + i) + 5, &byte, 1);
+        assert_int_equal(byte, i);
+    }
+}
+
 /* A page comes home, or goes, in the very call that has shown it to somebody. */
 static void test_shown_and_gone(void **state)
 {
@@ -585,7 +621,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual), T(test_mutual_control),
         T(test_long_list),
-        T(test_mapper_goes), T(test_granter), T(test_on_its_way), T(test_last_given_up),
+        T(test_mapper_goes), T(test_granter), T(test_on_its_way), T(test_last_given_up), T(test_many),
         T(test_shown_and_gone), T(test_refused),
     };
 
