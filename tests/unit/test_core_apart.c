@@ -307,6 +307,38 @@ static void test_mutual_control(void **state)
     domain_find(h->core, ctl)->control = false;
 }
 
+/* A ring of three; and a mapper can be paused although its granter does not stop. */
+static void test_ring(void **state)
+{
+    struct th *h = *state;
+    domid_t ctl = th_domain(h, 1, 64), d = th_domain(h, 1, 64), e = th_domain(h, 1, 64);
+    uint32_t handle;
+    int status;
+
+    domain_find(h->core, ctl)->control = true;
+    grant(h, e, d, 1);
+    grant(h, ctl, e, 1);
+    for (domid_t i = ctl; i <= e; i++) {
+        assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, i), 0);
+        th_turn(h);
+        th_proc(h, i)->hold_stop = true;
+    }
+    start_map(h, d, e, 20, HOLE, 0);
+    assert_false(map_done(h, d, &status, &handle));
+    start_map(h, e, ctl, 20, HOLE, 0);
+    assert_true(map_done(h, e, &status, &handle));
+    assert_int_equal(status, GNTST_eagain);
+    th_proc(h, d)->hold_stop = false;
+    assert_int_equal(th_simple(h, XEN_DOMCTL_pausedomain, d), 0);
+    assert_true(map_done(h, d, &status, &handle));
+    assert_int_equal(status, GNTST_eagain);
+    assert_int_equal(domain_find(h->core, e)->hold_count, 0);
+    tg_stopped(h, e);
+    th_turn(h);
+    assert_true(th_proc(h, e)->running);
+    domain_find(h->core, ctl)->control = false;
+}
+
 /* A granter is not kept from running by a list that goes on and on. */
 static void test_long_list(void **state)
 {
@@ -619,7 +651,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, th_setup, th_teardown)
     static const struct CMUnitTest tests[] = {
-        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual), T(test_mutual_control),
+        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual), T(test_mutual_control), T(test_ring),
         T(test_long_list),
         T(test_mapper_goes), T(test_granter), T(test_on_its_way), T(test_last_given_up), T(test_many),
         T(test_shown_and_gone), T(test_refused),
