@@ -359,7 +359,7 @@ int ioreq_set_state(struct domain *d, domid_t by, ioservid_t id, bool enabled)
         if (s->gfn[which] != IOREQ_NO_GFN && enabled) {
             p2m_unmap_xen(d, page_of(id, which));
         } else if (s->gfn[which] != IOREQ_NO_GFN && p2m_map_xen(d, s->gfn[which], page_of(id, which))) {
-            /* A guest that has put a grant there does without, as on Xen; it cannot keep the server enabled. */
+            /* A guest that has put a grant there does without, as on Xen. */
             kr_log_once(KR_NOTICE, "domain %u: frame %#llx of a device model is in use", d->domid,
                         (unsigned long long)s->gfn[which]);
         }

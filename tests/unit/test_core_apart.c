@@ -356,7 +356,8 @@ static void test_long_list(void **state)
                                               .ref = i % 399 ? 99 : 20 + i / 399, .dom = d };
     }
     tg_write(h, me, GPA(32), m, sizeof(m));
-    assert_int_equal(tg_hypercall(h, me, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, GPA(32), 400), 0);
+    assert_int_equal(tg_hypercall(h, me, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, GPA(32),
+                                  400), 0);
     tg_read(h, me, GPA(32), m, sizeof(m));
     assert_int_equal(m[0].status, GNTST_okay);
     assert_int_equal(m[399].status, GNTST_okay);
@@ -651,7 +652,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, th_setup, th_teardown)
     static const struct CMUnitTest tests[] = {
-        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual), T(test_mutual_control), T(test_ring),
+        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual),
+        T(test_mutual_control), T(test_ring),
         T(test_long_list),
         T(test_mapper_goes), T(test_granter), T(test_on_its_way), T(test_last_given_up), T(test_many),
         T(test_shown_and_gone), T(test_refused),
