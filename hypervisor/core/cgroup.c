@@ -18,7 +18,6 @@
 struct cgroup {
     const struct cgroup_fs *fs;
     int dir;
-    char path[PATH_MAX];
 };
 
 static int kernel_make(int dirfd, const char *name)
@@ -163,7 +162,6 @@ struct cgroup *cgroup_open(const char *dir, const struct cgroup_fs *fs)
         return NULL;
     }
     g->fs = fs;
-    snprintf(g->path, sizeof(g->path), "%s", dir);
     g->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     rc = g->dir < 0 ? -errno : has_cpu(g->dir) ? 0 : -ENOTSUP;
     rc = rc ? rc : move_down(g);
@@ -182,11 +180,6 @@ void cgroup_close(struct cgroup *g)
         close(g->dir);
     }
     free(g);
-}
-
-const char *cgroup_path(const struct cgroup *g)
-{
-    return g->path;
 }
 
 static const char *name_of(unsigned domid, char buf[16])

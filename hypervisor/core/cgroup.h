@@ -38,7 +38,6 @@ bool cgroup_delegated(char *path, size_t len);
  */
 struct cgroup *cgroup_open(const char *dir, const struct cgroup_fs *fs);
 void cgroup_close(struct cgroup *g);
-const char *cgroup_path(const struct cgroup *g);
 
 /* All 0 or -errno. A new domain's group, with its process in it. */
 int cgroup_add(struct cgroup *g, unsigned domid, pid_t pid);

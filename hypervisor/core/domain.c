@@ -467,6 +467,18 @@ static void finish_shutdown(struct domain *d)
     }
 }
 
+/*
+ * A vCPU whose call waits for another domain's to stand still does not stand still itself: domains that
+ * wait for each other, in a ring, would do so for ever. So those of a domain that is to stop look again,
+ * and give up where they can (grant_guest.c).
+ */
+static void stop_waiting(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        hypercall_retry(&d->vcpu[i]->hc);
+    }
+}
+
 void domain_update_run(struct domain *d)
 {
     bool want = !d->pause_count && !d->hold_count && !d->shutting_down && !d->dying;
@@ -482,6 +494,7 @@ void domain_update_run(struct domain *d)
     } else if (!want && d->run == PROC_RUNNING) {
         d->run = PROC_STOPPING;
         send_plain(d, KL_STOP);
+        stop_waiting(d);
     }
     finish_shutdown(d);
 }
@@ -522,22 +535,8 @@ void hc_release(struct hcall *hc)
     }
 }
 
-/*
- * A vCPU that waits for another domain's to stand still does not stand still itself. When two domains
- * wait for each other, the one of which this can be said looks again, and gives up (grant_guest.c).
- */
-static void break_ring(const struct hcall *hc, struct domain *d)
-{
-    for (uint32_t i = 0; hc->v && i < d->nr_vcpus; i++) {
-        if (d->vcpu[i]->hc.waits_on == hc->d) {
-            hypercall_retry(&d->vcpu[i]->hc);
-        }
-    }
-}
-
 long domain_wait(struct hcall *hc, struct domain *d)
 {
-    break_ring(hc, d);
     hc->waits_on = domain_get(d);
     hc->next_waiter = d->waiters;
     d->waiters = hc;

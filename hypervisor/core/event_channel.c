@@ -261,15 +261,6 @@ static void tell(struct domain *d, uint32_t port)
     domproc_send(d, KL_PORT, &m, sizeof(m), fds, nr);
 }
 
-void evtchn_send_all(struct domain *d)
-{
-    for (uint32_t port = 1; d->evt && port <= d->evt->max_port; port++) {
-        if (open_port(d, port)) {
-            tell(d, port);
-        }
-    }
-}
-
 int evtchn_alloc_unbound(struct domain *d, domid_t remote, struct client *owner, uint32_t *port)
 {
     struct evtchn *e;

@@ -87,7 +87,4 @@ void evtchn_client_gone(struct core *core, struct client *c);
 int evtchn_recv_fd(const struct evtchn *e);
 int evtchn_send_fd(const struct evtchn *e);
 
-/* Tells a fresh process all open ports. */
-void evtchn_send_all(struct domain *d);
-
 #endif

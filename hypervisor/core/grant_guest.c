@@ -54,12 +54,16 @@ static int show(struct domain *d, const struct gnttab_map_grant_ref *op, struct 
 
 /*
  * Holds the granter's vCPUs: 0, HC_WAIT, or -EAGAIN when one of them itself waits for somebody, maybe
- * for us: two guests that map each other's grants would wait for ever.
+ * for us, or somebody waits for us to stop: two guests that map each other's grants would wait for ever.
  */
 static long hold_granter(struct hcall *hc, struct domain *rd)
 {
     if (hc->held != rd) {
         hc_release(hc);
+    }
+    if (hc->d->run == PROC_STOPPING) {
+        hc_release(hc);
+        return -EAGAIN;
     }
     for (uint32_t i = 0; i < rd->nr_vcpus; i++) {
         const struct hcall *other = &rd->vcpu[i]->hc;

@@ -221,16 +221,3 @@ int copy_to_guest(struct hcall *hc, uint64_t dst, const void *src, size_t len)
     memcpy(at, src, len);
     return 0;
 }
-
-bool guest_range_ok(struct hcall *hc, uint64_t ptr, uint64_t nr, size_t size)
-{
-    uint64_t len;
-
-    if (__builtin_mul_overflow(nr, (uint64_t)size, &len)) {
-        return false;
-    }
-    if (!hc->client) {
-        return !__builtin_add_overflow(ptr, len, &len);
-    }
-    return len == 0 || arena_at(hc->client, ptr, len);
-}

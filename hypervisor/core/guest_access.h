@@ -14,8 +14,6 @@
 /* All 0 or -EFAULT; a failed copy may have moved a part. */
 int copy_from_guest(struct hcall *hc, void *dst, uint64_t src, size_t len);
 int copy_to_guest(struct hcall *hc, uint64_t dst, const void *src, size_t len);
-/* Is [ptr, ptr + nr * size) inside what the caller may name (no wrap)? Contents may still fault. */
-bool guest_range_ok(struct hcall *hc, uint64_t ptr, uint64_t nr, size_t size);
 
 /*
  * Guest-physical memory of a domain: RAM and Xen-owned pages. 0 or -EFAULT (nothing there), -EIO. A

@@ -14,6 +14,7 @@
 
 #define PAGE 4096u
 #define FIRST_SLOTS 64u          /* power of two */
+#define HOME_PER_TURN 128u
 
 /* Linear probing, removal by moving back what follows. */
 
@@ -201,12 +202,12 @@ bool page_free_later(struct domain *d, uint64_t page)
     return true;
 }
 
-/* Removal moves entries about, so one at a time from the start; only pages that are homeless go. */
-static struct held *next_homeless(struct domain *d)
+/* From slot *at on. Removing one moves only later ones back, so its place is looked at once more. */
+static struct held *next_homeless(struct domain *d, uint32_t *at)
 {
-    for (uint32_t i = 0; d->held.nr_homeless && i < d->held.size; i++) {
-        if (d->held.slot[i].used && !d->held.slot[i].count) {
-            return &d->held.slot[i];
+    for (; d->held.nr_homeless && *at < d->held.size; ++*at) {
+        if (d->held.slot[*at].used && !d->held.slot[*at].count) {
+            return &d->held.slot[*at];
         }
     }
     return NULL;
@@ -215,9 +216,10 @@ static struct held *next_homeless(struct domain *d)
 void page_free_all_later(struct domain *d)
 {
     struct held *e;
+    uint32_t at = 0;
 
     d->held.timer = sd_event_source_disable_unref(d->held.timer);
-    while ((e = next_homeless(d))) {
+    while ((e = next_homeless(d, &at))) {
         d->held.nr_homeless--;
         forget_apart(d, e);
         remove_slot(&d->held, e);
@@ -296,6 +298,7 @@ int page_put_apart(struct domain *d, uint64_t page, uint64_t gfn)
     d->held.nr_apart++;
     d->core->pages_apart++;
     p2m_page_moved(d, gfn);
+    p2m_flush(d);    /* before anybody runs */
     return 0;
 }
 
@@ -339,6 +342,7 @@ void page_bring_home(struct domain *d)
 {
     struct held_pages *h = &d->held;
     struct held *e;
+    uint32_t at = 0;
 
     if (d->dying || (!h->nr_homeless && !h->stopping)) {
         return;    /* a domain on its way out needs its pages no more */
@@ -353,10 +357,14 @@ void page_bring_home(struct domain *d)
     if (!domain_stopped(d)) {
         return;    /* on_stopped() comes here again */
     }
-    while ((e = next_homeless(d))) {
+    for (unsigned n = 0; n < HOME_PER_TURN && (e = next_homeless(d, &at)); n++) {
         bring_home(d, e);
     }
+    p2m_flush(d);    /* before anybody runs */
     h->stopping = false;
     h->last_home = core_now();
     domain_unpause(d);
+    if (h->nr_homeless) {
+        later(d);
+    }
 }

@@ -47,8 +47,6 @@ struct hc_rule { uint16_t hypercall; uint16_t sub; uint8_t who; const char *name
 extern const struct hc_rule hc_rules[];
 extern const unsigned hc_nr_rules;
 enum hc_who hc_who(uint64_t hypercall, uint64_t sub);
-/* A name for logs, or NULL. */
-const char *hc_name(uint64_t hypercall, uint64_t sub);
 
 /* Handlers, one per hypercall: the result, HC_AGAIN or HC_WAIT. */
 long do_memory_op(struct hcall *hc);

@@ -78,24 +78,6 @@ static void tell_port(struct domain *d, uint32_t id, uint32_t vcpu, uint32_t por
     domproc_send_control(d, KL_IOREQ_PORT, &m, sizeof(m), fds, 2);
 }
 
-void ioreq_send_all(struct domain *d)
-{
-    for (uint32_t id = 0; d->dm && id < KL_XEN_MAX_IOREQ_SERVERS; id++) {
-        const struct ioreq_server *s = d->dm->server[id];
-
-        if (!s) {
-            continue;
-        }
-        tell(d, id);
-        for (uint32_t v = 0; v < s->nr_ports; v++) {
-            tell_port(d, id, v, s->port[v]);
-        }
-        if (s->buf_port) {
-            tell_port(d, id, KL_IOREQ_BUFFERED, s->buf_port);
-        }
-    }
-}
-
 /* Making and unmaking. */
 
 /* In the page, where a device model finds out which port to bind to. */
@@ -377,7 +359,7 @@ int ioreq_set_state(struct domain *d, domid_t by, ioservid_t id, bool enabled)
         if (s->gfn[which] != IOREQ_NO_GFN && enabled) {
             p2m_unmap_xen(d, page_of(id, which));
         } else if (s->gfn[which] != IOREQ_NO_GFN && p2m_map_xen(d, s->gfn[which], page_of(id, which))) {
-            /* A guest that has put a grant there does without, as on Xen; it cannot keep the server enabled. */
+            /* A guest that has put a grant there does without, as on Xen. */
             kr_log_once(KR_NOTICE, "domain %u: frame %#llx of a device model is in use", d->domid,
                         (unsigned long long)s->gfn[which]);
         }

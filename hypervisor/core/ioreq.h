@@ -56,8 +56,6 @@ uint64_t ioreq_resource_size(const struct domain *d);
 
 /* A vCPU was made: it gets its ports. */
 int  ioreq_add_vcpu(struct domain *d, uint32_t vcpu);
-/* Tells a fresh process all servers. */
-void ioreq_send_all(struct domain *d);
 /* Forgets all; the ports are closed with the domain's others. */
 void ioreq_free(struct domain *d);
 

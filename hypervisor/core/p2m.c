@@ -239,7 +239,6 @@ static void gather_page(struct domain *d, uint64_t gfn, uint64_t page)
 void p2m_page_moved(struct domain *d, uint64_t gfn)
 {
     gather_page(d, gfn, p2m_lookup(d, gfn).page);
-    p2m_flush(d);    /* before a descriptor goes, and before anybody runs */
 }
 
 static void gather_unmap(struct domain *d, uint64_t gfn)
@@ -558,22 +557,4 @@ void p2m_unmap_foreign(struct domain *d, uint64_t gfn)
 {
     take_away(d, gfn, p2m_lookup(d, gfn), 1);
     gather_unmap(d, gfn);
-}
-
-void p2m_send_all(struct domain *d)
-{
-    for (uint64_t gfn = 0, n; (gfn = p2m_next(d, gfn)) < d->p2m.max_gfn_plus1; gfn += n) {
-        struct p2m_entry e;
-
-        e = p2m_lookup(d, gfn);
-        n = e.type == P2M_FOREIGN || d->held.nr_apart ? 1 : p2m_run(d, gfn, d->p2m.max_gfn_plus1 - gfn);
-        if (e.type == P2M_FOREIGN) {
-            gather_foreign(d, gfn, &d->foreign.e[e.page]);
-        } else if (e.type == P2M_RAM && n == 1) {
-            gather_page(d, gfn, e.page);
-        } else if (e.type != P2M_NONE) {
-            gather_map(d, gfn, n, e.type, e.page);
-        }
-    }
-    p2m_flush(d);
 }

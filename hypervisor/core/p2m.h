@@ -86,7 +86,7 @@ void p2m_unmap_xen(struct domain *d, uint64_t page);
 /* For foreign.c: shows entry `index` at gfn; what was there goes (-EINVAL: a grant). -ENOMEM. */
 int p2m_map_foreign(struct domain *d, uint64_t gfn, uint32_t index);
 void p2m_unmap_foreign(struct domain *d, uint64_t gfn);
-/* For held.c: the page of a frame is in another memfd now; the process is told at once. */
+/* For held.c: the page of a frame is in another memfd now. p2m_flush() before anybody runs. */
 void p2m_page_moved(struct domain *d, uint64_t gfn);
 /* Frees a page that is no longer at any frame; d may be dead. */
 void p2m_free_page(struct domain *d, uint64_t page);
@@ -94,7 +94,5 @@ void p2m_free_page(struct domain *d, uint64_t page);
 /* Sends what was gathered: one domain, or all that have something. */
 void p2m_flush(struct domain *d);
 void p2m_flush_all(struct core *core);
-/* Tells the whole p2m (a fresh process). */
-void p2m_send_all(struct domain *d);
 
 #endif

@@ -189,10 +189,3 @@ enum hc_who hc_who(uint64_t hypercall, uint64_t sub)
 
     return r ? (enum hc_who)r->who : WHO_NONE;
 }
-
-const char *hc_name(uint64_t hypercall, uint64_t sub)
-{
-    const struct hc_rule *r = find(hypercall, sub);
-
-    return r ? r->name : NULL;
-}

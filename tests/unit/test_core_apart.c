@@ -307,6 +307,38 @@ static void test_mutual_control(void **state)
     domain_find(h->core, ctl)->control = false;
 }
 
+/* A ring of three; and a mapper can be paused although its granter does not stop. */
+static void test_ring(void **state)
+{
+    struct th *h = *state;
+    domid_t ctl = th_domain(h, 1, 64), d = th_domain(h, 1, 64), e = th_domain(h, 1, 64);
+    uint32_t handle;
+    int status;
+
+    domain_find(h->core, ctl)->control = true;
+    grant(h, e, d, 1);
+    grant(h, ctl, e, 1);
+    for (domid_t i = ctl; i <= e; i++) {
+        assert_int_equal(th_simple(h, XEN_DOMCTL_unpausedomain, i), 0);
+        th_turn(h);
+        th_proc(h, i)->hold_stop = true;
+    }
+    start_map(h, d, e, 20, HOLE, 0);
+    assert_false(map_done(h, d, &status, &handle));
+    start_map(h, e, ctl, 20, HOLE, 0);
+    assert_true(map_done(h, e, &status, &handle));
+    assert_int_equal(status, GNTST_eagain);
+    th_proc(h, d)->hold_stop = false;
+    assert_int_equal(th_simple(h, XEN_DOMCTL_pausedomain, d), 0);
+    assert_true(map_done(h, d, &status, &handle));
+    assert_int_equal(status, GNTST_eagain);
+    assert_int_equal(domain_find(h->core, e)->hold_count, 0);
+    tg_stopped(h, e);
+    th_turn(h);
+    assert_true(th_proc(h, e)->running);
+    domain_find(h->core, ctl)->control = false;
+}
+
 /* A granter is not kept from running by a list that goes on and on. */
 static void test_long_list(void **state)
 {
@@ -324,7 +356,8 @@ static void test_long_list(void **state)
                                               .ref = i % 399 ? 99 : 20 + i / 399, .dom = d };
     }
     tg_write(h, me, GPA(32), m, sizeof(m));
-    assert_int_equal(tg_hypercall(h, me, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, GPA(32), 400), 0);
+    assert_int_equal(tg_hypercall(h, me, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, GPA(32),
+                                  400), 0);
     tg_read(h, me, GPA(32), m, sizeof(m));
     assert_int_equal(m[0].status, GNTST_okay);
     assert_int_equal(m[399].status, GNTST_okay);
@@ -494,6 +527,42 @@ static void test_last_given_up(void **state)
     close(kept);
 }
 
+/* Many come home in turns of the loop, each with one message to the owner's process. */
+static void test_many(void **state)
+{
+    struct th *h = *state;
+    domid_t me = th_domain(h, 1, 64), d = th_domain(h, 1, 200);
+    struct domain *o = domain_find(h->core, d);
+    uint32_t a[140];
+    unsigned maps;
+    uint8_t byte;
+
+    h->core->max_pages_apart = 1000;
+    grant(h, d, me, 140);
+    for (unsigned i = 0; i < 140; i++) {
+        assert_int_equal(map(h, me, d, 20 + i, HOLE + i, &a[i]), GNTST_okay);
+        assert_int_equal(tg_foreign_put(h, me, HOLE + i, 5, (uint8_t)i), 0);
+    }
+    o->held.last_home = core_now() + 1000000000000ull;
+    for (unsigned i = 0; i < 140; i++) {
+        assert_int_equal(unmap(h, me, HOLE + i, a[i]), GNTST_okay);
+    }
+    assert_int_equal(o->held.nr_homeless, 140);
+    maps = th_proc(h, d)->maps;
+    o->held.last_home = 0;
+    page_bring_home(o);
+    assert_int_equal(o->held.nr_homeless, 12);
+    wait_home(h);
+    assert_int_equal(o->held.used, 0);
+    assert_int_equal(o->hold_count, 0);
+    assert_true(th_proc(h, d)->maps <= maps + 2);
+    for (unsigned i = 0; i < 140; i++) {
+        assert_null(tg_foreign(h, d, 4 + i));
+        tg_read(h, d, GPA(4 + i) + 5, &byte, 1);
+        assert_int_equal(byte, i);
+    }
+}
+
 /* A page comes home, or goes, in the very call that has shown it to somebody. */
 static void test_shown_and_gone(void **state)
 {
@@ -583,9 +652,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, th_setup, th_teardown)
     static const struct CMUnitTest tests[] = {
-        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual), T(test_mutual_control),
+        T(test_there_and_back), T(test_readonly), T(test_running), T(test_slow), T(test_mutual),
+        T(test_mutual_control), T(test_ring),
         T(test_long_list),
-        T(test_mapper_goes), T(test_granter), T(test_on_its_way), T(test_last_given_up),
+        T(test_mapper_goes), T(test_granter), T(test_on_its_way), T(test_last_given_up), T(test_many),
         T(test_shown_and_gone), T(test_refused),
     };
 
