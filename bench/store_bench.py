@@ -21,6 +21,7 @@ CLIENT = os.path.join(os.path.dirname(PREFIX), "bench", "store_client")
 NODES = 20000          # as many as the peers make in reasonable time
 MANY = 120000
 DOMAINS = (10, 1000)
+RING_RUNS = 3
 
 
 class Daemon:
@@ -206,12 +207,19 @@ class RingFigures:
 
 
 def rings(figures, host, ours, peers):
-    mine = RingFigures(host, ours)
-    for name, peer in peers.items():
-        theirs = RingFigures(host, peer)
-        for (what, window), rate in mine.rates.items():
-            figures.add("ring: %s, %d outstanding" % (what, window), "1/s", rate, theirs.rates[what, window], name)
-        figures.add("ring: daemon's CPU per request", "us", mine.cost, theirs.cost, name)
+    """In turn, some times over, and the best of each: on a busy machine a guest and its store may wait for each
+    other by the scheduler's slices, a hundred round trips a second, whichever store it is."""
+    daemons = dict(peers, ours=ours)
+    taken = {name: [] for name in daemons}
+    for _ in range(RING_RUNS):
+        for name, daemon in daemons.items():
+            taken[name].append(RingFigures(host, daemon))
+    best = {name: {key: max(r.rates[key] for r in runs) for key in runs[0].rates} for name, runs in taken.items()}
+    cost = {name: min(r.cost for r in runs) for name, runs in taken.items()}
+    for name in peers:
+        for (what, window), rate in best["ours"].items():
+            figures.add("ring: %s, %d outstanding" % (what, window), "1/s", rate, best[name][what, window], name)
+        figures.add("ring: daemon's CPU per request", "us", cost["ours"], cost[name], name)
 
 
 def run(host, runs):
