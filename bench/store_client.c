@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -165,12 +166,15 @@ struct args {
     unsigned a, b;
 };
 
+static int pid[2];      /* of the daemons, if BENCH_PIDS says so */
+static unsigned current;
+
 /* Of the two daemons only one may run: a peer that is busy with itself would have us wait. */
 static void only(unsigned side)
 {
     const char *pids = getenv("BENCH_PIDS");
-    int pid[2];
 
+    current = side;
     if (!pids || nr_sockets < 2 || sscanf(pids, "%d,%d", &pid[0], &pid[1]) != 2)
         return;
     for (unsigned s = 0; s < 2; s++)
@@ -217,45 +221,91 @@ static void one(struct client *c, const struct load *l, unsigned i)
     queue(c, l->type[k], l->data[k], l->len[k]);
 }
 
-/* `window` requests outstanding on each of `clients` connections. Requests per second. */
-static double rate(const struct args *a)
+/* `window` requests outstanding on one connection. Requests per second. */
+static double rate_of_one(const struct load *l, unsigned window)
 {
-    const struct load *l = a->load;
-    const unsigned clients = a->a, window = a->b;
-    struct client *c[8];
-    unsigned sent[8] = { 0 };
+    struct client *c = client_new();
+    unsigned sent = 0;
     unsigned long done = 0;
     double start, end;
 
-    for (unsigned i = 0; i < clients; i++) {
-        c[i] = client_new();
-        for (unsigned k = 0; k < window; k++)
-            one(c[i], l, sent[i]++);
-    }
+    for (unsigned k = 0; k < window; k++)
+        one(c, l, sent++);
     start = now();
-    for (unsigned i = 0; i < clients; i++)
-        flush(c[i]);
+    flush(c);
     do {
-        for (unsigned i = 0; i < clients; i++) {
-            /* Answers come in batches; as many new requests go out. */
-            unsigned got = 0;
+        /* Answers come in batches; as many new requests go out. */
+        unsigned got = 0;
 
-            do {
-                receive(c[i]);
-                got++;
-            } while (c[i]->in_at < c[i]->in_len && got < window);
-            done += got;
-            while (got--)
-                one(c[i], l, sent[i]++);
-            flush(c[i]);
-        }
+        do {
+            receive(c);
+            got++;
+        } while (c->in_at < c->in_len && got < window);
+        done += got;
+        while (got--)
+            one(c, l, sent++);
+        flush(c);
         end = now();
     } while (end - start < seconds);
-    for (unsigned i = 0; i < clients; i++)
-        client_free(c[i]);
+    client_free(c);
     return (double)done / (end - start);
 }
 
+/* Clients are processes of their own: one that served four connections in turn would be what limits them. */
+static double rate(const struct args *a)
+{
+    double sum = 0, r;
+    int ends[2];
+
+    if (a->a == 1)
+        return rate_of_one(a->load, a->b);
+    if (pipe(ends))
+        die("pipe");
+    for (unsigned i = 0; i < a->a; i++) {
+        pid_t child = fork();
+
+        if (child < 0)
+            die("fork");
+        if (child)
+            continue;
+        r = rate_of_one(a->load, a->b);
+        _exit(write(ends[1], &r, sizeof(r)) != sizeof(r));
+    }
+    close(ends[1]);
+    for (unsigned i = 0; i < a->a; i++) {
+        if (read(ends[0], &r, sizeof(r)) != sizeof(r))
+            die("a client");
+        sum += r;
+    }
+    close(ends[0]);
+    while (wait(NULL) > 0)
+        ;
+    return sum;
+}
+
+static double daemon_cpu(void)
+{
+    char path[64];
+    unsigned long long ns = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/schedstat", pid[current]);
+    FILE *f = fopen(path, "r");
+    if (!f || fscanf(f, "%llu", &ns) != 1)
+        die(path);
+    fclose(f);
+    return (double)ns / 1e9;
+}
+
+/*
+ * With one request each in flight, clients and daemon wake each other for every request, and on few cores those
+ * wake-ups are most of the time. This is what the daemon has a part in: its CPU time per request, in us.
+ */
+static double cost(const struct args *a)
+{
+    double before = daemon_cpu(), requests = rate(a) * seconds;
+
+    return (daemon_cpu() - before) / requests * 1e6;
+}
 
 static const struct load loads[] = {
     { "read", { XS_READ, 0 }, { "/bench/dir/leaf5", NULL }, { 17, 0 } },
@@ -289,6 +339,10 @@ static void run_loads(void)
         for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
             snprintf(name, sizeof(name), "%s, %s", loads[i].name, shapes[s].name);
             figure(name, "1/s", rate, (struct args){ &loads[i], shapes[s].clients, shapes[s].window });
+            if (shapes[s].window > 1 || nr_sockets < 2 || !pid[0])
+                continue;
+            snprintf(name, sizeof(name), "%s, %s: daemon's CPU", loads[i].name, shapes[s].name);
+            figure(name, "us", cost, (struct args){ &loads[i], shapes[s].clients, shapes[s].window });
         }
 }
 

@@ -21,6 +21,7 @@
 struct ring {
     struct xenstore_domain_interface *page;
     bool granted;
+    bool owes_notice;   /* input has been taken, and the guest not been told */
     bool broken;        /* an error is shown to the guest; ignored until it reconnects */
     uint64_t gfn;
     uint32_t remote_port, port;
@@ -45,8 +46,9 @@ static void store_word(uint32_t *p, uint32_t v)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-static void ring_notify(struct conn *c, const struct ring *r)
+static void ring_notify(struct conn *c, struct ring *r)
 {
+    r->owes_notice = false;
     if (r->port)
         c->s->host.ops->notify(c->s->host.priv, r->port);
 }
@@ -90,7 +92,8 @@ static ssize_t ring_read(struct conn *c, void *buf, size_t len)
         journal_commit_(c->s);
     }
     store_word(&r->page->req_cons, r->req_cons);
-    ring_notify(c, r);
+    /* A guest may wait for room; most often the reply's notice comes at once and is enough. */
+    r->owes_notice = true;
     return (ssize_t)have;
 }
 
@@ -164,7 +167,11 @@ static void ring_begin(struct conn *c)
 
 static void ring_interest(struct conn *c, bool rd, bool wr)
 {
-    /* The event channel tells of both, and conn_wake() of the end of a stall. */
+    struct ring *r = c->transport;
+
+    /* The event channel tells of both, and conn_wake() of the end of a stall. It was served, though. */
+    if (r->owes_notice)
+        ring_notify(c, r);
 }
 
 static void ring_unbind(struct conn *c, struct ring *r)

@@ -90,8 +90,10 @@ static void test_honest(void **state)
     assert_true(w->f.dom[1].notified > 40);
 }
 
-/* Puts a request into the ring and sends no event, as Linux does while the ring is not empty. */
-static void add_silently(struct fake *f, uint16_t domid)
+static bool was_empty;
+
+/* Puts a request into the ring as Linux does: with an event if what was there had been taken, else without. */
+static void add_meanwhile(struct fake *f, uint16_t domid)
 {
     struct { struct xsd_sockmsg hdr; char body[3]; } rq = {
         { .type = XS_GET_DOMAIN_PATH, .req_id = 77, .len = 2 }, "1",
@@ -100,12 +102,13 @@ static void add_silently(struct fake *f, uint16_t domid)
     const char *p = (const char *)&rq;
 
     f->on_notify = NULL;
+    was_empty = d->page->req_cons == d->req_prod;
     for (size_t i = 0; i < sizeof(rq.hdr) + rq.hdr.len; i++)
         d->page->req[MASK_XENSTORE_IDX(d->req_prod++)] = p[i];
     d->page->req_prod = d->req_prod;
 }
 
-static void test_silent_request(void **state)
+static void test_request_meanwhile(void **state)
 {
     struct world *w = *state;
     struct xsd_sockmsg hdr = { .type = XS_GET_DOMAIN_PATH, .req_id = 76, .len = 2 };
@@ -113,14 +116,30 @@ static void test_silent_request(void **state)
 
     memcpy(rq, &hdr, sizeof(hdr));
     memcpy(rq + sizeof(hdr), "1", 2);
-    w->f.on_notify = add_silently;
+    unsigned notified = w->f.dom[1].notified;
+    w->f.on_notify = add_meanwhile;
     assert_int_equal(fake_ring_put(&w->f, 1, rq, sizeof(rq)), sizeof(rq));
     assert_null(w->f.on_notify);
-    assert_int_equal(page(w)->req_cons, page(w)->req_prod); /* both taken, after one event */
+    assert_int_equal(w->f.dom[1].notified, notified + 1); /* one notice for what was taken and the reply */
+    if (was_empty)
+        fake_ring_kick(&w->f, 1);
+    assert_int_equal(page(w)->req_cons, page(w)->req_prod);
     for (uint32_t id = 76; id <= 77; id++) {
         assert_true(fake_ring_get(&w->f, 1, &w->m));
         assert_int_equal(w->m.hdr.req_id, id);
     }
+}
+
+/* Half a request is not answered, but who waits for room must hear that it was taken. */
+static void test_notice_without_reply(void **state)
+{
+    struct world *w = *state;
+    struct xsd_sockmsg hdr = { .type = XS_GET_DOMAIN_PATH, .req_id = 76, .len = 2 };
+    unsigned notified = w->f.dom[1].notified;
+
+    assert_int_equal(fake_ring_put(&w->f, 1, &hdr, sizeof(hdr)), sizeof(hdr));
+    assert_int_equal(page(w)->req_cons, page(w)->req_prod);
+    assert_int_equal(w->f.dom[1].notified, notified + 1);
 }
 
 /* Without the grant the frame is mapped. */
@@ -349,7 +368,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(honest), T(silent_request), T(foreign_map), T(indices), T(overwritten), T(protocol), T(reconnect),
+        T(honest), T(request_meanwhile), T(notice_without_reply), T(foreign_map), T(indices),
+        T(overwritten), T(protocol), T(reconnect),
         T(no_replies_taken), T(no_events_taken), T(outstanding_across), T(soft_reset),
         T(reused_number), T(dying),
     };
