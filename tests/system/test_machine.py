@@ -35,6 +35,19 @@ def cpio(files, out):
             out.write(part + b"\0" * (-len(part) % 4))
 
 
+def own_xl():
+    """Our xl, and the libraries that it needs beside the C library, as files of a folder own."""
+    path = os.path.join(PREFIX, "bin", "xl")
+    out = subprocess.run(["ldd", path], check=True, stdout=subprocess.PIPE, text=True).stdout
+    files = dict(re.findall(r"(\S+) => (/\S+)", out), xl=path)
+    files.pop("libc.so.6")
+    result = {}
+    for name, where in files.items():
+        with open(where, "rb") as f:
+            result["own/" + name] = f.read()
+    return result
+
+
 class MachineTest(unittest.TestCase):
     """A folder, and what must be left of a machine: nothing."""
 
@@ -68,8 +81,9 @@ class MachineTest(unittest.TestCase):
         path = os.path.join(cls.dir, "initrd")
         with open(path, "wb") as out, open(DOM0_INITRD, "rb") as first:
             shutil.copyfileobj(first, out)
-            entries = {"root/" + name: (0o100644, data) for name, data in files.items()}
-            cpio(dict(entries, root=(0o40755, b"")), out)
+            entries = {"root/" + name: (0o100755, data) for name, data in files.items()}
+            folders = {os.path.dirname(name): (0o40755, b"") for name in entries}
+            cpio(dict(entries, **folders), out)
         return path
 
     @classmethod
@@ -216,6 +230,7 @@ class Toolstack(MachineTest):
         files["hello.cfg"] = b'name="hello"\ntype="pvh"\nkernel="/root/hello.elf"\nmemory=32\non_poweroff="preserve"\n'
         files["linux.cfg"] = (b'name="linux"\ntype="pvh"\nkernel="/root/vmlinuz"\nramdisk="/root/initrd.gz"\n'
                               b'extra="console=hvc0"\nmemory=192\n')
+        files.update(own_xl())
         cls.console = None
         try:
             cls.console = cls.boot("--vcpus", "2", "--log", os.path.join(cls.dir, "log"), initrd=cls.initrd(**files))
@@ -342,6 +357,20 @@ class Toolstack(MachineTest):
         self.sh("xl shutdown -w linux")
         self.until("xl create's watcher has destroyed it", lambda: list(self.domains()) == ["Domain-0"])
         self.done("xl create: Debian's kernel as a PVH guest; xl shutdown -w")
+
+    def test_our_xl(self):
+        """Ours beside Debian's: the libraries' other transport, on the devices of a real Linux."""
+        own = "LD_LIBRARY_PATH=/root/own /root/own/xl "
+        self.assertRegex(self.sh(own + "list"), r"(?m)^Domain-0 +0 +512 +2 ")
+        self.assertRegex(self.sh(own + "info total_memory"), "^1024$")
+        self.sh(own + "create -p /root/hello.cfg")
+        self.assertRegex(self.domains()["hello"][3], "^--p---$")
+        self.sh(own + "unpause hello")
+        self.until("it has shut down", lambda: self.domains()["hello"][3] == "---s--")
+        self.assertIn("SUCCESS", self.sh("cat /var/log/xen/console/guest-hello.log"))
+        self.assertRegex(self.sh(own + "list hello"), r"(?m)^hello +\d+ +32 +1 +---s-- ")
+        self.sh(own + "destroy hello")
+        self.assertEqual(list(self.domains()), ["Domain-0"])
 
     def test_z_power_off(self):
         """Guests end with the machine."""
