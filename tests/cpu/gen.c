@@ -384,7 +384,7 @@ static void aim_operands(struct rng *r, struct cpu_case *c, const ZydisDecodedIn
         c->in.gpr[ENGINE_RSP] = place(r, c, i->operand_width / 8);
         /* Intel's CPUs raise #AC within an IRET that pops AC from a misaligned stack, with the old
          * flags: Linux takes it for a split lock and lets the program try again for ever. */
-        if (i->opcode == 0xcf) {
+        if (i->opcode == 0xcf && host_is_intel()) {
             c->in.gpr[ENGINE_RSP] &= ~7ull;
             c->patch_off &= ~7u;
         }

@@ -11,11 +11,15 @@ enum { VEC_DB = 1, VEC_BR = 5, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 1
 
 struct insn { ZydisDecodedInstruction i; ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT]; };
 
+/* Asked for every case: CPUID is an exit to the hypervisor where the host is a virtual machine. */
 bool host_is_intel(void)
 {
+    static enum { UNKNOWN, INTEL, OTHER } maker;
     unsigned a, b = 0, c, d;
 
-    return __get_cpuid(0, &a, &b, &c, &d) && b == signature_INTEL_ebx;
+    if (maker == UNKNOWN)
+        maker = __get_cpuid(0, &a, &b, &c, &d) && b == signature_INTEL_ebx ? INTEL : OTHER;
+    return maker == INTEL;
 }
 
 static bool repeated(const struct insn *x)

@@ -138,8 +138,8 @@ const char *excluded_insn(const ZydisDecodedInstruction *i, const ZydisDecodedOp
                 return "LOOPE and LOOPNE with a repeat prefix: AMD takes the condition from it";
     if (i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x0d && i->raw.modrm.mod == 3)
         return "0F 0D with a register operand: NOP on Intel, #UD on AMD";
-    if (i->mnemonic == ZYDIS_MNEMONIC_PAUSE && i->raw.rex.B)
-        return "F3 90 with REX.B: XCHG with R8 on AMD, PAUSE on Intel";
+    if (i->mnemonic == ZYDIS_MNEMONIC_PAUSE && i->raw.rex.B && host_is_intel())
+        return "F3 90 with REX.B: XCHG with R8 on AMD and here, PAUSE on Intel";
     if (i->mnemonic == ZYDIS_MNEMONIC_INT && ops[0].imm.value.u == 0x80)
         return "INT 80: a system call on the host";
     return NULL;

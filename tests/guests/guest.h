@@ -135,4 +135,7 @@ void *memcpy(void *to, const void *from, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 bool has_word(const char *list, const char *word);
 
+/* A vCPU that begins like this one, at ap_main() on a stack of its own: for VCPUOP_initialise. */
+void ap_context(struct vcpu_hvm_context *ctx);
+
 #endif

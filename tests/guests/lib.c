@@ -343,3 +343,22 @@ void guest_start(const struct hvm_start_info *info)
     print("%s\n", ok && !failures ? "SUCCESS" : "FAILURE");
     shutdown(SHUTDOWN_poweroff);
 }
+
+void ap_context(struct vcpu_hvm_context *ctx)
+{
+    extern uint8_t ap_start64[], page_root[];
+    extern uint64_t ap_stack;
+    uint64_t cr;
+
+    memset(ctx, 0, sizeof(*ctx));
+    ctx->mode = VCPU_HVM_MODE_64B;
+    ap_stack = (uint64_t)page_alloc(4) + STACK_SIZE;
+    asm volatile("movq %%cr0, %0" : "=r"(cr));
+    ctx->cpu_regs.x86_64.cr0 = cr;
+    asm volatile("movq %%cr4, %0" : "=r"(cr));
+    ctx->cpu_regs.x86_64.cr4 = cr;
+    ctx->cpu_regs.x86_64.cr3 = (uint64_t)page_root;
+    ctx->cpu_regs.x86_64.efer = rdmsr(0xc0000080);
+    ctx->cpu_regs.x86_64.rip = (uint64_t)ap_start64;
+    ctx->cpu_regs.x86_64.rflags = 2;
+}

@@ -7,7 +7,7 @@
 #define IPI_VECTOR    0x41
 #define ROUNDS        5000u
 
-extern uint8_t ap_trampoline[], ap_trampoline_end[], ap_start64[], page_root[], gdt_ptr[];
+extern uint8_t ap_trampoline[], ap_trampoline_end[], page_root[], gdt_ptr[];
 extern uint64_t ap_stack;
 
 enum job { JOB_NONE, JOB_ADD, JOB_READ, JOB_CODE, JOB_HALT, JOB_STOP };
@@ -137,18 +137,9 @@ static void start_by_sipi(unsigned id)
 
 static void start_by_hypercall(unsigned id)
 {
-    struct vcpu_hvm_context ctx = { .mode = VCPU_HVM_MODE_64B };
-    uint64_t cr;
+    struct vcpu_hvm_context ctx;
 
-    ap_stack = (uint64_t)page_alloc(4) + STACK_SIZE;
-    asm volatile("movq %%cr0, %0" : "=r"(cr));
-    ctx.cpu_regs.x86_64.cr0 = cr;
-    asm volatile("movq %%cr4, %0" : "=r"(cr));
-    ctx.cpu_regs.x86_64.cr4 = cr;
-    ctx.cpu_regs.x86_64.cr3 = (uint64_t)page_root;
-    ctx.cpu_regs.x86_64.efer = rdmsr(0xc0000080);
-    ctx.cpu_regs.x86_64.rip = (uint64_t)ap_start64;
-    ctx.cpu_regs.x86_64.rflags = 2;
+    ap_context(&ctx);
     check(!HC(vcpu_op, VCPUOP_initialise, id, &ctx) && !HC(vcpu_op, VCPUOP_up, id, 0),
           "vCPU %u: initialise, up", id);
 }
