@@ -25,7 +25,7 @@
 #include "hypervisor/domain/time.h"
 #include "hypervisor/domain/vcpu.h"
 
-#define EPOLL_CONTROL UINT64_MAX    /* epoll data of the control socket; others are port numbers */
+#define EPOLL_CONTROL UINT64_MAX    /* epoll data of the control socket; others are vCPUs */
 #define EVENTS_AT_ONCE 32
 
 int control_recv(int sock, struct control_msg *msg)
@@ -349,7 +349,7 @@ void control_loop(struct machine *m)
             if (ready[i].data.u64 == EPOLL_CONTROL) {
                 alive = serve_control(m, msg);
             } else {
-                event_fd_ready(m, (uint32_t)ready[i].data.u64);
+                event_take(&m->vcpu[ready[i].data.u64]);
             }
         }
         if (n < 0 && errno != EINTR) {

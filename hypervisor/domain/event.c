@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* ppoll */
 #include "hypervisor/domain/event.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -171,7 +175,7 @@ static void drop_fds(struct machine *m, struct port *p)
 {
     if (p->recv >= 0) {
         /* The other end holds the same eventfd open, so closing alone would leave it watched. */
-        epoll_ctl(m->epoll, EPOLL_CTL_DEL, p->recv, NULL);
+        epoll_ctl(m->vcpu[p->vcpu].events, EPOLL_CTL_DEL, p->recv, NULL);
         close(p->recv);
     }
     if (p->send >= 0) {
@@ -184,7 +188,20 @@ static int watch(struct machine *m, struct port *p)
 {
     struct epoll_event e = { .events = EPOLLIN, .data.u64 = p->number };
 
-    return p->recv < 0 ? 0 : epoll_ctl(m->epoll, EPOLL_CTL_ADD, p->recv, &e);
+    return p->recv < 0 ? 0 : epoll_ctl(m->vcpu[p->vcpu].events, EPOLL_CTL_ADD, p->recv, &e);
+}
+
+/* Port lock held. */
+static int move(struct machine *m, struct port *p, uint32_t vcpu)
+{
+    if (vcpu == p->vcpu) {
+        return 0;
+    }
+    if (p->recv >= 0) {
+        epoll_ctl(m->vcpu[p->vcpu].events, EPOLL_CTL_DEL, p->recv, NULL);
+    }
+    p->vcpu = (uint16_t)vcpu;
+    return watch(m, p);
 }
 
 static void clear_pending(struct machine *m, struct port *p)
@@ -207,20 +224,25 @@ static void note_virq(struct machine *m, struct port *p, uint32_t port)
 static int apply(struct machine *m, struct port *p, const struct kl_port *msg, int recv, int send)
 {
     note_virq(m, p, 0);
+    int rc = 0;
+
     if (recv >= 0 || send >= 0 || msg->kind == KL_PORT_CLOSED || msg->kind == KL_PORT_UNBOUND) {
         drop_fds(m, p);
+        p->vcpu = (uint16_t)msg->vcpu;
         p->recv = recv;
         p->send = send;
+        rc = watch(m, p);
+    } else {
+        rc = move(m, p, msg->vcpu);
     }
     if (msg->kind == KL_PORT_CLOSED) {
         clear_pending(m, p);
         p->priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
     }
     p->kind = (uint8_t)msg->kind;
-    p->vcpu = (uint16_t)msg->vcpu;
     p->virq = msg->virq;
     note_virq(m, p, p->number);
-    return recv >= 0 ? watch(m, p) : 0;
+    return rc;
 }
 
 int event_port_update(struct machine *m, const struct kl_port *msg, int recv, int send)
@@ -258,7 +280,7 @@ drop:
     return rc;
 }
 
-void event_fd_ready(struct machine *m, uint32_t number)
+static void fd_ready(struct machine *m, uint32_t number)
 {
     struct port *p = event_port(m, number);
     uint64_t count;
@@ -271,6 +293,70 @@ void event_fd_ready(struct machine *m, uint32_t number)
         set_pending(m, p);
     }
     pthread_mutex_unlock(&p->lock);
+}
+
+/*
+ * Who hears of events. Waking a thread takes 20 us where the machine has few CPUs, so a vCPU that sleeps waits
+ * for its ports' eventfds itself, in a set of its own. While it runs guest code, the main thread does, which
+ * has the set in its own one: asked for nothing while the vCPU sleeps, or both would wake.
+ *
+ * kick_fd is in the set for its edge alone, so it need not be read.
+ */
+#define KICK_MARK       UINT64_MAX      /* epoll data of kick_fd; others are port numbers */
+#define EVENTS_AT_ONCE  32
+
+int event_vcpu_init(struct vcpu *v)
+{
+    struct epoll_event kick = { .events = EPOLLIN | EPOLLET, .data.u64 = KICK_MARK };
+    struct epoll_event set = { .events = EPOLLIN, .data.u64 = v->id };
+
+    v->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    v->events = epoll_create1(EPOLL_CLOEXEC);
+    return v->kick_fd < 0 || v->events < 0 || epoll_ctl(v->events, EPOLL_CTL_ADD, v->kick_fd, &kick) < 0 ||
+           epoll_ctl(v->m->epoll, EPOLL_CTL_ADD, v->events, &set) < 0 ? -1 : 0;
+}
+
+void event_vcpu_free(struct vcpu *v)
+{
+    close(v->kick_fd);
+    close(v->events);
+}
+
+void event_take(struct vcpu *v)
+{
+    struct epoll_event ready[EVENTS_AT_ONCE];
+    int n = epoll_wait(v->events, ready, EVENTS_AT_ONCE, 0);
+
+    for (int i = 0; i < n; i++) {
+        if (ready[i].data.u64 != KICK_MARK) {
+            fd_ready(v->m, (uint32_t)ready[i].data.u64);
+        }
+    }
+}
+
+void event_hear(struct vcpu *v, bool itself)
+{
+    struct epoll_event set = { .events = itself ? 0 : EPOLLIN, .data.u64 = v->id };
+
+    if (v->hears != itself && epoll_ctl(v->m->epoll, EPOLL_CTL_MOD, v->events, &set) == 0) {
+        v->hears = itself;
+    }
+}
+
+void event_wait(struct vcpu *v, uint64_t deadline)
+{
+    struct pollfd p = { v->events, POLLIN, 0 };
+    uint64_t now = deadline == NO_TIMER ? 0 : host_now(), left = deadline > now ? deadline - now : 0;
+    struct timespec t;
+
+    /* Linux may let a poll last longer by a thousandth (its estimate_accuracy); the last bit is waited for apart. */
+    if (left > 2000000) {
+        left -= left / 256;
+    }
+    t = (struct timespec){ (time_t)(left / 1000000000u), (long)(left % 1000000000u) };
+    if (ppoll(&p, 1, deadline == NO_TIMER ? NULL : &t, NULL) > 0) {
+        event_take(v);
+    }
 }
 
 void event_virq(struct vcpu *v, unsigned virq)

@@ -19,8 +19,16 @@ int event_port_update(struct machine *m, const struct kl_port *msg, int recv, in
 /* NULL if the port was never opened or is out of range. */
 struct port *event_port(struct machine *m, uint32_t number);
 
-/* The event descriptor of a port has become readable (main thread). */
-void event_fd_ready(struct machine *m, uint32_t number);
+/* Makes kick_fd and the set of events that v waits on, heard by the main thread. -1/errno. */
+int event_vcpu_init(struct vcpu *v);
+void event_vcpu_free(struct vcpu *v);
+/* Takes in what has come for v's ports (any thread; never waits). */
+void event_take(struct vcpu *v);
+/* Whether v's own thread (which calls this) hears of its events, as while it sleeps, or the main thread does. */
+void event_hear(struct vcpu *v, bool itself);
+/* Sleeps until an event or a kick has come, or about the deadline (host monotonic ns, or NO_TIMER), sometimes
+ * well before it. Own thread, which hears. */
+void event_wait(struct vcpu *v, uint64_t deadline);
 
 /* Raises a vCPU's own VIRQ (timer, debug ...), if the guest has bound it. */
 void event_virq(struct vcpu *v, unsigned virq);

@@ -318,7 +318,7 @@ static void notify(const struct way *w)
 /* Sleeps until the server or another thread has something to say. */
 static void sleep_for(struct vcpu *v, const struct way *w, const uint8_t *at, uint8_t seen)
 {
-    struct pollfd fds[2] = { { w->recv, POLLIN, 0 }, { v->access_kick, POLLIN, 0 } };
+    struct pollfd fds[2] = { { w->recv, POLLIN, 0 }, { v->kick_fd, POLLIN, 0 } };
 
     if (v->runstate != RUNSTATE_blocked) {
         control_debug_flush(v);
@@ -330,7 +330,7 @@ static void sleep_for(struct vcpu *v, const struct way *w, const uint8_t *at, ui
     }
     atomic_store(&v->where, VCPU_IN_LOOP);
     drain(w->recv);
-    drain(v->access_kick);
+    drain(v->kick_fd);
 }
 
 enum answer { ANSWERED, NOBODY, BROKEN };

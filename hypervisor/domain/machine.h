@@ -81,12 +81,13 @@ struct vcpu {
     unsigned id;
     pthread_t thread;
     int sock;                           /* to the core; -1 until KL_VCPU */
-    int access_kick;                    /* eventfd: ends a wait for a device model */
+    int kick_fd;                        /* eventfd: ends a sleep, or a wait for a device model */
+    int events;                         /* epoll set: its ports' recv, and kick_fd. See event.c */
     struct engine_vcpu *ev;
     struct kl_vcpu_state *st;           /* shared with the core: write only, but for load */
 
     /* Any thread. */
-    _Atomic uint32_t work;              /* futex: not 0 asks for a turn of the run loop */
+    _Atomic uint32_t work;              /* not 0 asks for a turn of the run loop */
     _Atomic uint32_t where;             /* enum vcpu_where */
     _Atomic uint32_t requests;          /* enum vcpu_request */
     _Atomic uint32_t sipi_vector;
@@ -112,6 +113,7 @@ struct vcpu {
     /* Own thread only. */
     enum vcpu_block block;
     bool kicked;                        /* since it blocked */
+    bool hears;                         /* reads its own events: the main thread does not */
     bool hold;                          /* park at the next turn, KL_STOP or not */
     bool nmi_pending, window;
     bool load_later;                    /* a context came in the middle of an instruction */
@@ -160,7 +162,7 @@ struct machine {
     const struct engine_ops *ops;
     struct engine *engine;
     uint32_t domid, nr_vcpus, emulation_flags;
-    int control, epoll;
+    int control, epoll;                 /* epoll: control, and each vCPU's events */
     struct kl_state *state;
 
     /* Memory. */

@@ -61,6 +61,7 @@ static const int allowed[] = {
     SCMP_SYS(sendto),
     SCMP_SYS(futex),
     SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
     SCMP_SYS(epoll_wait),
     SCMP_SYS(epoll_pwait),
     SCMP_SYS(epoll_ctl),

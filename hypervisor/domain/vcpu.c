@@ -4,12 +4,10 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -51,15 +49,6 @@ __thread struct vcpu *current;
 
 /* Attention. */
 
-static void futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline)
-{
-    struct timespec t = { (time_t)(deadline / 1000000000u), (long)(deadline % 1000000000u) };
-
-    /* FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. */
-    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline == NO_TIMER ? NULL : &t,
-            NULL, FUTEX_BITSET_MATCH_ANY);
-}
-
 void vcpu_kick(struct vcpu *v)
 {
     uint32_t where;
@@ -68,14 +57,12 @@ void vcpu_kick(struct vcpu *v)
         return;
     }
     where = atomic_load(&v->where);
-    if (where == VCPU_SLEEPING) {
-        syscall(SYS_futex, &v->work, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-    } else if (where == VCPU_IN_LOOP) {
+    if (where == VCPU_IN_LOOP) {
         v->m->ops->kick(v->ev);
-    } else if (where == VCPU_IN_ACCESS) {
+    } else if (where == VCPU_SLEEPING || where == VCPU_IN_ACCESS) {
         const uint64_t one = 1;
 
-        (void)!write(v->access_kick, &one, sizeof(one));
+        (void)!write(v->kick_fd, &one, sizeof(one));
     }
 }
 
@@ -372,6 +359,7 @@ static void park(struct vcpu *v, enum park how)
     struct kl_hdr stopped = { KL_STOPPED, sizeof(stopped) };
     uint32_t gen;
 
+    event_hear(v, false);
     atomic_store(&v->where, VCPU_OUT);
     if (how != PARK_FIRST && !v->load_later) {
         save(v);
@@ -469,9 +457,10 @@ static void sleep_until(struct vcpu *v, uint64_t deadline, unsigned runstate)
 {
     control_debug_flush(v);
     vcpu_runstate_set(v, runstate);
+    event_hear(v, true);
     atomic_store(&v->where, VCPU_SLEEPING);
     while (!atomic_load(&v->work)) {
-        futex_wait(&v->work, 0, deadline);
+        event_wait(v, deadline);
         if (deadline != NO_TIMER && host_now() >= deadline) {
             break;
         }
@@ -667,6 +656,7 @@ static void turn(struct vcpu *v)
     if (atomic_load(&v->work)) {
         return;         /* a timer's event, say; others' kicks are heard only from 0 to 1 */
     }
+    event_hear(v, false);
     deliver(v);
     handle_exit(v, v->m->ops->run(v->ev, slice(v, now)));
     cap_charge(v);
@@ -694,7 +684,7 @@ static void vcpu_defaults(struct machine *m, struct vcpu *v, unsigned id)
     v->m = m;
     v->id = id;
     v->sock = -1;
-    v->access_kick = -1;
+    v->kick_fd = v->events = -1;
     v->st = &m->state->vcpu[id];
     v->info_gpa = v->runstate_gva = v->time_gva = NO_ADDR;
     v->fifo_control = NO_ADDR;
@@ -718,8 +708,7 @@ int vcpus_create(struct machine *m)
     for (unsigned i = 0; i < m->nr_vcpus; i++) {
         vcpu_defaults(m, &m->vcpu[i], i);
         m->vcpu[i].ev = m->ops->vcpu_create(m->engine, i);
-        m->vcpu[i].access_kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        if (!m->vcpu[i].ev || m->vcpu[i].access_kick < 0) {
+        if (!m->vcpu[i].ev || event_vcpu_init(&m->vcpu[i]) < 0) {
             return -1;
         }
     }

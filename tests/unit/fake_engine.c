@@ -262,7 +262,7 @@ void fake_domain_stop(struct fake_domain *d)
     for (unsigned i = 0; i < m->nr_vcpus; i++) {
         m->ops->vcpu_destroy(m->vcpu[i].ev);
         close(m->vcpu[i].sock);
-        close(m->vcpu[i].access_kick);
+        event_vcpu_free(&m->vcpu[i]);
         close(d->core_sock[i]);
     }
     for (uint32_t id = 0; id < KL_XEN_MAX_IOREQ_SERVERS; id++) {

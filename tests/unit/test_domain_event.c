@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -108,7 +109,7 @@ static void test_interdomain(void **state)
     assert_false(event_is_pending(d.m, 9));
     n = 1;
     assert_int_equal(write(in, &n, 8), 8);
-    event_fd_ready(d.m, 9);
+    event_take(&d.m->vcpu[0]);
     assert_true(event_is_pending(d.m, 9));
     /* A late message changes nothing; a newer one closes, and takes the pending bit along. */
     msg.kind = KL_PORT_CLOSED;
@@ -119,10 +120,62 @@ static void test_interdomain(void **state)
     assert_int_equal(event_port_update(d.m, &msg, -1, -1), 0);
     assert_int_equal(event_send(d.m, 9), -EINVAL);
     assert_false(event_is_pending(d.m, 9));
-    event_fd_ready(d.m, 9);
-    event_fd_ready(d.m, 12345);
+    event_take(&d.m->vcpu[0]);
+    assert_false(event_is_pending(d.m, 9));
     close(in);
     close(out);
+}
+
+static bool main_thread_hears(void)
+{
+    struct epoll_event e;
+
+    return epoll_wait(d.m->epoll, &e, 1, 0) == 1;
+}
+
+/* A vCPU that sleeps takes its ports' events itself, of those that it has been bound to. */
+static void test_who_hears(void **state)
+{
+    struct kl_port msg = { .port = 11, .kind = KL_PORT_INTERDOMAIN, .seq = 1 };
+    int in = eventfd(0, EFD_NONBLOCK);
+    struct vcpu *v = fake_be(&d, 1);
+    const uint64_t one = 1;
+    uint64_t start;
+
+    assert_int_equal(event_port_update(d.m, &msg, dup(in), -1), 0);
+    msg.vcpu = 1;
+    msg.seq++;
+    assert_int_equal(event_port_update(d.m, &msg, -1, -1), 0);
+    assert_int_equal(write(in, &one, 8), 8);
+    assert_true(main_thread_hears());
+    event_hear(v, true);
+    assert_false(main_thread_hears());
+    event_take(&d.m->vcpu[0]);
+    assert_false(event_is_pending(d.m, 11));
+    event_wait(v, NO_TIMER);
+    assert_true(event_is_pending(d.m, 11));
+
+    /* A kick ends the wait once; a deadline does without either, though it may take two waits. */
+    assert_int_equal(write(v->kick_fd, &one, 8), 8);
+    event_wait(v, NO_TIMER);
+    start = host_now();
+    while (host_now() < start + 5000000) {
+        event_wait(v, start + 5000000);
+    }
+    assert_int_equal(event_port_update(d.m, &msg, -1, -1), 0);
+
+    /* What comes while nobody looks is told to the main thread as it takes over. */
+    assert_int_equal(write(in, &one, 8), 8);
+    event_hear(v, false);
+    assert_true(main_thread_hears());
+    event_take(v);
+    assert_false(main_thread_hears());
+    msg.kind = KL_PORT_CLOSED;
+    msg.seq++;
+    assert_int_equal(event_port_update(d.m, &msg, -1, -1), 0);
+    assert_int_equal(write(in, &one, 8), 8);
+    assert_false(main_thread_hears());
+    close(in);
 }
 
 static void test_bad_port_messages(void **state)
@@ -344,7 +397,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_2level_ipi), T(test_2level_masked_then_unmasked), T(test_2level_narrow_layout),
-        T(test_send_errors), T(test_interdomain), T(test_bad_port_messages), T(test_virq),
+        T(test_send_errors), T(test_interdomain), T(test_who_hears), T(test_bad_port_messages), T(test_virq),
         T(test_register_vcpu_info), T(test_fifo_setup_errors), T(test_fifo_order),
         T(test_fifo_mask_and_priority), T(test_fifo_moves_vcpu), T(test_fifo_carries_over),
         T(test_fifo_garbage_words),
