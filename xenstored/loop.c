@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,6 +20,19 @@
 #define BATCH 64        /* events taken at once */
 #define LISTEN_MAX 16
 
+/*
+ * A guest on another CPU that has its answer asks again some microseconds later, most often. To sleep, and be woken
+ * on a CPU that has gone idle, costs 20 us and more: a guest with one request at a time got 30,000 answers a second,
+ * and 120,000 from a daemon that stays awake for as long as this after a guest's event. Where that turns out vain (the
+ * guest is done, or needs the CPU that we hold: hence sched_yield()), it is not tried for the next sleeps, twice
+ * as many each time.
+ *
+ * Clients of the socket are not waited for so: Linux likes to put one who waits for our answer onto our own CPU,
+ * where waking costs nothing, and staying awake keeps it away (measured: 0.6 times the requests).
+ */
+#define AWAKE_NS 15000
+#define VAIN_MAX 255
+
 /* What an epoll event belongs to: the first member of whatever that is. */
 struct source {
     void (*ready)(struct source *src, uint32_t events);
@@ -33,6 +47,9 @@ struct loop {
     unsigned nr_listen;
     int (*host_pending)(void *arg, bool *domain_event);
     void *host_arg;
+    bool guest_spoke;           /* in the last turn */
+    unsigned vain;              /* sleeps that the last vain try costs, */
+    unsigned sleeps;            /* and how many of them are left */
     bool settle;                /* the last store_settle() left something over */
     bool stopping;
     int error;
@@ -127,12 +144,17 @@ static void kick(struct store *s)
     l->settle = true;
 }
 
-static uint64_t now_ms(struct store *s)
+static uint64_t now_ns(void)
 {
     struct timespec ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t now_ms(struct store *s)
+{
+    return now_ns() / 1000000;
 }
 
 /* ---- Sources ---- */
@@ -245,10 +267,12 @@ static void on_host(struct source *src, uint32_t events)
     int port = l->host_pending(l->host_arg, &domain_event);
     if (port < 0)
         return;
-    if (domain_event)
+    if (domain_event) {
         domain_check_all(l->store);
-    else
+    } else {
+        l->guest_spoke = true;
         ring_event(l->store, (uint32_t)port);
+    }
 }
 
 int loop_host(struct loop *l, int fd, int (*pending)(void *arg, bool *domain_event), void *arg)
@@ -316,10 +340,43 @@ static int patience(const struct loop *l)
     return at <= now ? 0 : at - now < 60000 ? (int)(at - now) : 60000;
 }
 
+static int stay_awake(struct loop *l, struct epoll_event *ev)
+{
+    uint64_t until;
+    int n;
+
+    l->guest_spoke = false;
+    if (l->sleeps) {
+        l->sleeps--;
+        return 0;
+    }
+    until = now_ns() + AWAKE_NS;
+    do {
+        n = epoll_wait(l->epoll, ev, BATCH, 0);
+        if (n) {
+            l->vain = 0;
+            return n;
+        }
+        sched_yield();
+    } while (now_ns() < until);
+    l->vain = l->vain < VAIN_MAX ? 2 * l->vain + 1 : VAIN_MAX;
+    l->sleeps = l->vain;
+    return 0;
+}
+
+static int next_events(struct loop *l, struct epoll_event *ev)
+{
+    int wait = patience(l), n = 0;
+
+    if (wait && l->guest_spoke)
+        n = stay_awake(l, ev);
+    return n ? n : epoll_wait(l->epoll, ev, BATCH, wait);
+}
+
 static int turn(struct loop *l)
 {
     struct epoll_event ev[BATCH];
-    int n = epoll_wait(l->epoll, ev, BATCH, patience(l));
+    int n = next_events(l, ev);
 
     if (n < 0 && errno != EINTR)
         return -errno;
