@@ -194,7 +194,8 @@ def main():
         return 0
     print("%-36s %12s %12s %8s" % (args.name, "ours", "peer", "ratio"))
     for name, unit, ours, peer in rows:
-        print("%-36s %9.2f %-2s %s" % (name, ours, unit, "%9.2f %-2s %8.2f" % (peer, unit, ours / peer) if peer else ""))
+        print("%-36s %9.2f %-2s %s" % (name, ours, unit, "" if peer is None else
+              "%9.2f %-2s %8s" % (peer, unit, "%.2f" % (ours / peer) if peer else "")))
     return 0
 
 

@@ -21,6 +21,8 @@ CLIENT = os.path.join(os.path.dirname(PREFIX), "bench", "store_client")
 NODES = 20000          # as many as the peers make in reasonable time
 MANY = 120000
 DOMAINS = (10, 1000)
+DOMAINS_ALONE = (10, 1000, 8000)   # C xenstored's transactions grow with the tree: 8000 would take it half an hour
+ONE_CORE = 0           # the CPU to which both sides are bound for "one core"
 RING_RUNS = 3
 
 
@@ -29,6 +31,7 @@ class Daemon:
 
     def __init__(self, host, argv, env, socket=None, program=None):
         self.host, self.argv, self.env, self.program = host, argv, env, program
+        self.cpus = os.sched_getaffinity(0)
         self.socket = socket or host.path("xenstored", "socket")
 
     def start(self):
@@ -38,7 +41,8 @@ class Daemon:
             pass
         begin = time.monotonic()
         log = open(os.path.join(self.host.dir, "store.log"), "ab")
-        self.proc = subprocess.Popen(self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.proc = subprocess.Popen(self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                     preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
         log.close()
         while not self.answers():
             if self.proc.poll() is not None or time.monotonic() - begin > 20:
@@ -104,14 +108,42 @@ class Figures:
         self.rows = []
 
     def add(self, what, unit, ours, peer, name):
-        print("%-44s %-10s %12.4g %12.4g %-4s %6.2f" % (what, name, ours, peer, unit, ours / peer), file=sys.stderr)
+        print("%-44s %-10s %12.4g %12.4g %-4s %6.2f" % (what, name, ours, peer, unit, ours / (peer or float("inf"))),
+              file=sys.stderr)
         self.rows.append(("%s | %s" % (what, name), unit, ours, peer))
 
-    def compare(self, ours, peer, name, *args):
-        out = subprocess.run([CLIENT, *args, ours.socket, peer.socket], stdout=subprocess.PIPE, text=True, check=True,
-                             env=dict(os.environ, BENCH_PIDS="%d,%d" % (ours.proc.pid, peer.proc.pid)), timeout=900).stdout
+    def compare(self, ours, peer, name, *args, suffix=""):
+        for d in (ours, peer):
+            d.start()
+        try:
+            out = subprocess.run([CLIENT, *args, ours.socket, peer.socket], stdout=subprocess.PIPE, text=True, check=True,
+                                 env=dict(os.environ, BENCH_PIDS="%d,%d" % (ours.proc.pid, peer.proc.pid)), timeout=900,
+                                 preexec_fn=lambda: os.sched_setaffinity(0, ours.cpus)).stdout
+        finally:
+            for d in (ours, peer):
+                d.stop()
         for what, unit, a, b in re.findall(r"(?m)^(\S+) (\S+) (\S+) (\S+)$", out):
-            self.add(what.replace("_", " "), unit, float(a), float(b), name)
+            self.add(what.replace("_", " ") + suffix, unit, float(a), float(b), name)
+
+    def one_core(self, ours, peer, name):
+        for d in (ours, peer):
+            d.cpus = {sorted(d.cpus)[ONE_CORE]}
+        self.compare(ours, peer, name, "wire", suffix=", one core")
+        for d in (ours, peer):
+            d.cpus = os.sched_getaffinity(0)
+
+    def ours_alone(self, ours, *args):
+        """On one core: across them, how soon an idle one wakes says more than the store does."""
+        ours.cpus = {sorted(ours.cpus)[ONE_CORE]}
+        ours.start()
+        try:
+            out = subprocess.run([CLIENT, *args, ours.socket], stdout=subprocess.PIPE, text=True, check=True, timeout=900,
+                                 preexec_fn=lambda: os.sched_setaffinity(0, ours.cpus)).stdout
+        finally:
+            ours.stop()
+            ours.cpus = os.sched_getaffinity(0)
+        for what, unit, v in re.findall(r"(?m)^(\S+) (\S+) (\S+)$", out):
+            self.rows.append((what.replace("_", " ") + ", one core", unit, float(v), None))
 
 
 def alone(d, nodes):
@@ -136,14 +168,10 @@ def beside(figures, ours, peer, name):
     start = [(ours.start(), ours.stop(), peer.start(), peer.stop()) for _ in range(3)]
     figures.add("start to first answer", "ms", statistics.median(s[0] for s in start),
                 statistics.median(s[2] for s in start), name)
-    for args in [("small",)] + [("domains", str(n)) for n in DOMAINS]:
-        ours.start()
-        peer.start()
-        try:
-            figures.compare(ours, peer, name, *args)
-        finally:
-            ours.stop()
-            peer.stop()
+    figures.compare(ours, peer, name, "small")
+    figures.one_core(ours, peer, name)
+    for n in DOMAINS:
+        figures.compare(ours, peer, name, "domains", str(n))
     (our_size, our_pause), (size, wait) = alone(ours, NODES), alone(peer, NODES)
     figures.add("memory per node", "B", our_size, size, name)
     if wait:
@@ -237,6 +265,12 @@ def run(host, runs):
     figures = Figures()
     for name, peer in peers.items():
         beside(figures, ours, peer, name)
+    # Four clients with one request each: the goal is 3 times the peers, and this says why we are not there. The echo
+    # knows nothing and does nothing but what Linux asks of whoever serves these sockets, and is not there either.
+    echo_socket = os.path.join(host.dir, "echo")
+    figures.compare(ours, Daemon(host, [CLIENT, "echo", echo_socket], host.env, echo_socket), "an echo", "wire")
+    for n in DOMAINS_ALONE:
+        figures.ours_alone(ours, "domains", str(n))
     with_host = Daemon(host, [program, "-R"], host.env)
     rings(figures, host, with_host, peers)
     size, wait = alone(ours, MANY)

@@ -4,6 +4,8 @@
  * listens there, and prints a line "name unit value..." for each figure, a value per socket.
  *
  *   store_client small SOCKET...        operations on a small store
+ *   store_client wire SOCKET...         of these, one request at a time for each client
+ *   store_client echo SOCKET            serves: every request comes back as its own reply
  *   store_client domains N SOCKET...    builds N domains, then measures beside them
  *   store_client nodes N SOCKET         makes N nodes and leaves them
  *   store_client pause MS SOCKET        reads for so long; the longest wait for an answer
@@ -18,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -221,9 +224,11 @@ static void one(struct client *c, const struct load *l, unsigned i)
     queue(c, l->type[k], l->data[k], l->len[k]);
 }
 
-/* `window` requests outstanding on one connection. Requests per second. */
-static double rate_of_one(const struct load *l, unsigned window)
+/* args->b requests outstanding on one connection. Requests per second. */
+static double rate_of_one(const struct args *a)
 {
+    const struct load *l = a->load;
+    const unsigned window = a->b;
     struct client *c = client_new();
     unsigned sent = 0;
     unsigned long done = 0;
@@ -251,36 +256,44 @@ static double rate_of_one(const struct load *l, unsigned window)
     return (double)done / (end - start);
 }
 
-/* Clients are processes of their own: one that served four connections in turn would be what limits them. */
-static double rate(const struct args *a)
+/*
+ * What each of `clients` processes gets from fn: one that served four connections in turn would be what limits them.
+ * The sum; and the least, if asked for.
+ */
+static double by_many(unsigned clients, double (*fn)(const struct args *a), const struct args *a, double *least)
 {
     double sum = 0, r;
     int ends[2];
 
-    if (a->a == 1)
-        return rate_of_one(a->load, a->b);
     if (pipe(ends))
         die("pipe");
-    for (unsigned i = 0; i < a->a; i++) {
+    for (unsigned i = 0; i < clients; i++) {
         pid_t child = fork();
 
         if (child < 0)
             die("fork");
         if (child)
             continue;
-        r = rate_of_one(a->load, a->b);
+        r = fn(a);
         _exit(write(ends[1], &r, sizeof(r)) != sizeof(r));
     }
     close(ends[1]);
-    for (unsigned i = 0; i < a->a; i++) {
+    for (unsigned i = 0; i < clients; i++) {
         if (read(ends[0], &r, sizeof(r)) != sizeof(r))
             die("a client");
         sum += r;
+        if (least && (!i || r < *least))
+            *least = r;
     }
     close(ends[0]);
     while (wait(NULL) > 0)
         ;
     return sum;
+}
+
+static double rate(const struct args *a)
+{
+    return a->a == 1 ? rate_of_one(a) : by_many(a->a, rate_of_one, a, NULL);
 }
 
 static double daemon_cpu(void)
@@ -327,7 +340,7 @@ static void prepare(unsigned side)
     client_free(c);
 }
 
-static void run_loads(void)
+static void run_loads(bool single)
 {
     static const struct { unsigned clients, window; const char *name; } shapes[] = {
         { 1, 1, "1 outstanding" }, { 1, 64, "64 outstanding" }, { 4, 1, "4 clients" },
@@ -337,6 +350,8 @@ static void run_loads(void)
 
     for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
         for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+            if (single && shapes[s].window > 1)
+                continue;
             snprintf(name, sizeof(name), "%s, %s", loads[i].name, shapes[s].name);
             figure(name, "1/s", rate, (struct args){ &loads[i], shapes[s].clients, shapes[s].window });
             if (shapes[s].window > 1 || nr_sockets < 2 || !pid[0])
@@ -394,6 +409,40 @@ static double transactions(const struct args *args)
     client_free(a);
     client_free(b);
     return (double)done / (stop - start);
+}
+
+#define CONTENDERS 4
+#define CONTENTION 5        /* slices: a client that loses often should have the time to win */
+
+/* Transactions that succeed, of one client of several that write the same nodes. */
+static double contender(const struct args *unused)
+{
+    struct client *c = client_new();
+    unsigned long done = 0;
+    double start = now(), stop;
+
+    do {
+        begin(c);
+        must(c, XS_READ, "/bench/dir/leaf0", 17);
+        ten_writes(c, "/bench/dir");
+        done += end(c);
+        stop = now();
+    } while (stop - start < seconds * CONTENTION);
+    client_free(c);
+    return (double)done / (stop - start);
+}
+
+static double contended(const struct args *args)
+{
+    return by_many(CONTENDERS, contender, args, NULL);
+}
+
+/* What the unluckiest client gets of its share, in %. */
+static double fairness(const struct args *args)
+{
+    double least = 0, sum = by_many(CONTENDERS, contender, args, &least);
+
+    return sum > 0 ? least / (sum / CONTENDERS) * 100 : 0;
 }
 
 /* What a toolstack writes for a device or two, in one transaction. */
@@ -481,18 +530,62 @@ static double fan_out(const struct args *args)
     return took / n * 1e6;
 }
 
-static int run_small(void)
+static int run_small(unsigned unused)
 {
     for (unsigned s = 0; s < nr_sockets; s++)
         prepare(s);
-    run_loads();
+    run_loads(false);
     figure("transaction of 10 writes", "1/s", transactions, (struct args){ NULL, false, 0 });
     figure("transaction of 10 beside writes", "1/s", transactions, (struct args){ NULL, true, 0 });
+    figure("transaction of 10 writes, 4 clients on the same nodes", "1/s", contended, (struct args){ NULL, 0, 0 });
+    figure("the unluckiest of them has of its share", "%", fairness, (struct args){ NULL, 0, 0 });
     figure("transaction of 60 nodes", "us", device_set, (struct args){ NULL, 5, false });
     figure("transaction of 60 nodes, pipelined", "us", device_set, (struct args){ NULL, 5, true });
     figure("100 watches fired", "us", fan_out, (struct args){ NULL, 100, 0 });
     figure("1000 watches fired", "us", fan_out, (struct args){ NULL, 1000, 0 });
     return 0;
+}
+
+static int run_wire(unsigned unused)
+{
+    for (unsigned s = 0; s < nr_sockets; s++)
+        prepare(s);
+    run_loads(true);
+    return 0;
+}
+
+/*
+ * What no store can outdo: whoever answers over this socket has to take each request, and to wake its client. Knows
+ * nothing of the wire but that a client which waits has sent a whole request.
+ */
+static int run_echo(unsigned unused)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct epoll_event ev = { .events = EPOLLIN }, ready[16];
+    int epoll = epoll_create1(0), listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    static char buf[OUT_MAX];
+    int n;
+
+    snprintf(a.sun_path, sizeof(a.sun_path), "%s", socket_path);
+    ev.data.fd = listener;
+    if (bind(listener, (struct sockaddr *)&a, sizeof(a)) || listen(listener, 16) ||
+        epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &ev))
+        die(socket_path);
+    /* EINTR: only() has stopped us meanwhile. */
+    while ((n = epoll_wait(epoll, ready, 16, -1)) >= 0 || errno == EINTR)
+        for (int i = 0; i < n; i++) {
+            int fd = ready[i].data.fd;
+
+            if (fd == listener) {
+                ev.data.fd = accept(listener, NULL, NULL);
+                epoll_ctl(epoll, EPOLL_CTL_ADD, ev.data.fd, &ev);
+                continue;
+            }
+            ssize_t got = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+            if (got <= 0 || send(fd, buf, (size_t)got, MSG_NOSIGNAL) != got)
+                close(fd);
+        }
+    return 1;
 }
 
 /* ---- Many domains ---- */
@@ -560,6 +653,25 @@ static double listing(const struct args *args)
     return took;
 }
 
+static double read_deep(const struct args *args)
+{
+    struct client *c = client_new();
+    unsigned long reps = 0;
+    double start = now();
+    char path[96];
+
+    while (now() - start < seconds) {
+        unsigned domid = 1 + (unsigned)(reps * 7919 % args->a);
+        int len = snprintf(path, sizeof(path), "/local/domain/%u/device/vif/1/key30", domid);
+
+        must(c, XS_READ, path, (size_t)len + 1);
+        reps++;
+    }
+    double took = (now() - start) / (double)reps * 1e6;
+    client_free(c);
+    return took;
+}
+
 static double ls(const struct args *args)
 {
     struct client *c = client_new();
@@ -587,6 +699,8 @@ static int run_domains(unsigned count)
     }
     snprintf(name, sizeof(name), "%u domains: one more", count);
     figure(name, "us", device_set, (struct args){ NULL, count + 1, false });
+    snprintf(name, sizeof(name), "%u domains: read", count);
+    figure(name, "us", read_deep, (struct args){ NULL, count, 0 });
     snprintf(name, sizeof(name), "%u domains: list", count);
     figure(name, "us", listing, (struct args){ NULL, count, 0 });
     snprintf(name, sizeof(name), "%u domains: ls, per node", count);
@@ -631,22 +745,27 @@ static int run_pause(unsigned ms)
     return 0;
 }
 
+static const struct {
+    const char *name;
+    bool numbered;
+    int (*run)(unsigned n);
+} modes[] = {
+    { "small", false, run_small },      { "wire", false, run_wire },   { "echo", false, run_echo },
+    { "domains", true, run_domains },   { "nodes", true, run_nodes },  { "pause", true, run_pause },
+};
+
 int main(int argc, char **argv)
 {
-    bool small = argc > 2 && !strcmp(argv[1], "small");
-    int first = small ? 2 : 3;
-    unsigned n = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+    for (size_t m = 0; argc > 1 && m < sizeof(modes) / sizeof(modes[0]); m++) {
+        int first = modes[m].numbered ? 3 : 2;
 
-    for (int i = first; i < argc && nr_sockets < 2; i++)
-        socket_paths[nr_sockets++] = argv[i];
-    socket_path = socket_paths[0];
-    if (!nr_sockets)
-        return 2;
-    if (small)
-        return run_small();
-    if (!strcmp(argv[1], "domains"))
-        return run_domains(n);
-    if (!strcmp(argv[1], "nodes"))
-        return run_nodes(n);
-    return strcmp(argv[1], "pause") ? 2 : run_pause(n);
+        if (strcmp(argv[1], modes[m].name))
+            continue;
+        for (int i = first; i < argc && nr_sockets < 2; i++)
+            socket_paths[nr_sockets++] = argv[i];
+        socket_path = socket_paths[0];
+        return nr_sockets ? modes[m].run((unsigned)atoi(argv[2])) : 2;
+    }
+    fprintf(stderr, "what store_client does is said at the top of its source\n");
+    return 2;
 }
