@@ -238,7 +238,7 @@ static bool conn_stalled(struct conn *c)
     unsigned limit = quota_limit(c->s, c->dom, QUOTA_OUTSTANDING);
 
     c->rate_limited = wrl_blocked(c->s, c->dom);
-    return c->rate_limited || c->out_bytes > CONN_OUT_MAX || (limit && c->dom->used[QUOTA_OUTSTANDING] >= limit);
+    return c->rate_limited || c->waits_turn || c->out_bytes > CONN_OUT_MAX || (limit && c->dom->used[QUOTA_OUTSTANDING] >= limit);
 }
 
 static void set_interest(struct conn *c)
@@ -276,6 +276,9 @@ static void handle_buffered(struct conn *c, int *budget)
         const char *data = c->in + c->in_at + sizeof(hdr);
         size_t used = sizeof(hdr) + hdr.len;
 
+        c->waits_turn = c->s->turn.tx && request_must_wait(c, &hdr, data);
+        if (c->waits_turn)
+            return;
         c->in_at += used;
         c->in_have -= used;
         --*budget;
@@ -444,6 +447,7 @@ void store_tick(struct store *s)
     TAILQ_FOREACH(c, &s->conns, link)
         if (!domain_privileged(c->dom))
             conn_tick(c, now);
+    turn_tick(s, now);
     JOURNAL(s, journal_commit_(s));
 }
 

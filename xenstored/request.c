@@ -642,13 +642,15 @@ static int op_transaction_end(struct request *rq)
 
 /* ---- The table ---- */
 
-#define ANYONE(op, fn)     [XS_##op] = { #op, fn, false }
-#define PRIVILEGED(op, fn) [XS_##op] = { #op, fn, true }
+#define ANYONE(op, fn)     [XS_##op] = { #op, fn, false, 0 }
+#define PRIVILEGED(op, fn) [XS_##op] = { #op, fn, true, 0 }
+#define WRITES(op, fn, at) [XS_##op] = { #op, fn, false, at }
 
 static const struct op {
     const char *name;
     int (*fn)(struct request *rq);
     bool privileged;
+    unsigned writes;            /* what it does at the path that it begins with (enum tx_access) */
 } ops[] = {
     PRIVILEGED(CONTROL, control_handle),
     ANYONE(DIRECTORY, op_directory),
@@ -661,10 +663,10 @@ static const struct op {
     PRIVILEGED(INTRODUCE, op_introduce),
     PRIVILEGED(RELEASE, op_release),
     ANYONE(GET_DOMAIN_PATH, op_get_domain_path),
-    ANYONE(WRITE, op_write),
-    ANYONE(MKDIR, op_mkdir),
-    ANYONE(RM, op_rm),
-    ANYONE(SET_PERMS, op_set_perms),
+    WRITES(WRITE, op_write, TX_WROTE_VALUE),
+    WRITES(MKDIR, op_mkdir, TX_CREATED),
+    WRITES(RM, op_rm, TX_REMOVED),
+    WRITES(SET_PERMS, op_set_perms, TX_WROTE_PERMS),
     PRIVILEGED(IS_DOMAIN_INTRODUCED, op_is_introduced),
     PRIVILEGED(RESUME, op_resume),
     PRIVILEGED(SET_TARGET, op_set_target),
@@ -688,6 +690,28 @@ static void trace_request(const struct request *rq, const struct op *op)
               op ? op->name : "?", text);
 }
 
+static const struct op *op_of(uint32_t type)
+{
+    return type < sizeof(ops) / sizeof(ops[0]) && ops[type].fn ? &ops[type] : NULL;
+}
+
+bool request_must_wait(struct conn *c, const struct xsd_sockmsg *hdr, const char *data)
+{
+    struct request rq = { .s = c->s, .c = c, .hdr = *hdr, .data = data };
+    const struct op *op = op_of(hdr->type);
+    const char *arg, *rest;
+    struct tx *tx;
+    size_t len;
+
+    if (hdr->tx_id) {
+        tx = hdr->type == XS_TRANSACTION_END && hdr->len && *data == 'T' ? tx_find(c, hdr->tx_id) : NULL;
+        return tx && turn_forbids_commit(c, tx);
+    }
+    rq.viewer = domain_viewer(c->s, c->dom);
+    return op && op->writes && !split(&rq, &arg, &rest, &len) && !node_arg(&rq, arg) &&
+           turn_forbids(c, rq.path, op->writes);
+}
+
 static int dispatch(struct request *rq, const struct op *op)
 {
     if (!op)
@@ -706,7 +730,7 @@ static int dispatch(struct request *rq, const struct op *op)
 void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *data)
 {
     struct request rq;
-    const struct op *op = NULL;
+    const struct op *op = op_of(hdr->type);
 
     rq.s = c->s;
     rq.c = c;
@@ -717,8 +741,6 @@ void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *d
     rq.hdr = *hdr;
     rq.data = data;
     rq.path[0] = 0;
-    if (hdr->type < sizeof(ops) / sizeof(ops[0]) && ops[hdr->type].fn)
-        op = &ops[hdr->type];
     if (c->s->trace & TRACE_IO)
         trace_request(&rq, op);
     int err = dispatch(&rq, op);

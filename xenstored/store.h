@@ -205,6 +205,8 @@ struct conn {
     bool ready, dead;
     bool muted;                 /* reading is paused until the peer takes its replies */
     bool rate_limited;          /* ... or until its domain may write again */
+    bool waits_turn;            /* ... or until another client has had its turn */
+    uint8_t losses;             /* transactions that failed in a row, as far as is of interest */
     struct outmsg_queue out;
     size_t out_bytes;
     struct outmsg_list events[EVENT_BUCKETS]; /* what a guest has not been told yet */
@@ -297,6 +299,7 @@ enum tx_access {
     TX_READ_NODE = 1,    /* value, permissions, existence */
     TX_READ_LIST = 2,    /* names of children */
     TX_READ_PERMS = 4,   /* permissions, existence */
+    TX_READ = TX_READ_NODE | TX_READ_LIST | TX_READ_PERMS,
     TX_CREATED = 8,
     TX_WROTE_VALUE = 16,
     TX_WROTE_PERMS = 32,
@@ -338,6 +341,8 @@ int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access);
 /* Ends it either way. EAGAIN: something it read has changed. */
 int tx_commit(struct conn *c, struct tx *tx, struct cause *cause);
 void tx_free(struct conn *c, struct tx *tx);
+/* What it did at path; NULL: nothing. */
+const struct tx_record *tx_record_at(const struct tx *tx, const char *path);
 /* Would it be committed now? */
 bool tx_is_current(const struct store *s, const struct tx *tx);
 /* From a state: a transaction that is doomed, until its base is said to be the tree as it is now. */
@@ -351,6 +356,25 @@ void tx_load_done(struct conn *c);
  * have written on top; those that would fail at their end will fail all the same.
  */
 void tx_rebase_all(struct store *s);
+
+/* ---- Turns (turn.c) ---- */
+
+struct turn {
+    struct tx *tx;          /* NULL: nobody has one */
+    struct conn *conn;      /* whose it is */
+    uint64_t until_ms;
+};
+
+/* A transaction of c's has failed because others were quicker. */
+void turn_lost(struct conn *c);
+/* c has begun one: it gets a turn if it is due. */
+void turn_begin(struct conn *c, struct tx *tx);
+/* tx is no more. */
+void turn_end(struct store *s, const struct tx *tx);
+void turn_tick(struct store *s, uint64_t now);
+/* Somebody has a turn, and c's change (of kind TX_WROTE_VALUE ...) at path, or its commit, has to wait. */
+bool turn_forbids(const struct conn *c, const char *path, unsigned access);
+bool turn_forbids_commit(const struct conn *c, const struct tx *tx);
 
 /* ---- Requests (request.c, control.c) ---- */
 
@@ -381,6 +405,8 @@ enum {
                         XENSTORE_SERVER_FEATURE_WATCHDEPTH | XENSTORE_SERVER_FEATURE_DOMID_ANY)
 
 void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *data);
+/* Another client has a turn (turn.c), which this request would disturb. */
+bool request_must_wait(struct conn *c, const struct xsd_sockmsg *hdr, const char *data);
 /* Splits the payload into NUL-terminated strings; returns how many, at most max, or -1. */
 int request_strings(const struct request *rq, const char **out, int max);
 /* Decimal, at most max. 0 or EINVAL. */
@@ -426,6 +452,7 @@ struct store {
     int64_t wrl_reserve;            /* credit that is left over by those who did not need it */
     bool wrl_limiting;
     unsigned nr_txs;
+    struct turn turn;
     bool committing;                /* one of them is at its end */
     int64_t pinned;                 /* bytes that transactions' versions of the tree hold, about */
     int64_t last_total;             /* of the tree, when that was last reckoned up */

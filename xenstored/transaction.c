@@ -55,6 +55,7 @@ int tx_start(struct conn *c, struct tx **out)
         id = c->next_tx++;
     while (!id || tx_find(c, id));
     (*out)->id = id;
+    turn_begin(c, *out);
     JOURNAL_CONN(c, journal_tx_(c, id, false));
     return 0;
 }
@@ -73,6 +74,7 @@ void tx_free(struct conn *c, struct tx *tx)
 {
     struct tx_record *r;
 
+    turn_end(c->s, tx);
     while ((r = TAILQ_FIRST(&tx->records))) {
         TAILQ_REMOVE(&tx->records, r, link);
         free(r);
@@ -99,7 +101,7 @@ static int charge(struct conn *c, struct tx *tx, size_t bytes)
     return err;
 }
 
-static struct tx_record *record_find(struct tx *tx, const char *path, uint64_t hash)
+static struct tx_record *record_find(const struct tx *tx, const char *path, uint64_t hash)
 {
     struct tx_record *r;
 
@@ -107,6 +109,11 @@ static struct tx_record *record_find(struct tx *tx, const char *path, uint64_t h
         if (r->hash == hash && !strcmp(r->path, path))
             return r;
     return NULL;
+}
+
+const struct tx_record *tx_record_at(const struct tx *tx, const char *path)
+{
+    return record_find(tx, path, hash_name(path, strlen(path), 0));
 }
 
 static int record_add(struct tx *tx, const char *path, size_t len, uint64_t hash, unsigned access)
@@ -146,6 +153,12 @@ int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access)
 
 /* ---- The end ---- */
 
+/* Written again with what was there, or removed and made again alike: who has read it has read right. */
+static bool same_value(const struct node *a, const struct node *b)
+{
+    return a->value_len == b->value_len && !memcmp(node_value(a), node_value(b), a->value_len);
+}
+
 static bool read_is_current(const struct tx *tx, const struct tree *now, const struct tx_record *r)
 {
     const struct node *then = tree_find(&tx->base, r->path), *cur = tree_find(now, r->path);
@@ -154,7 +167,7 @@ static bool read_is_current(const struct tx *tx, const struct tree *now, const s
         return !then && !cur;
     if (then == cur)
         return true;
-    if (r->access & TX_READ_NODE && then->gen != cur->gen)
+    if (r->access & TX_READ_NODE && then->gen != cur->gen && !same_value(then, cur))
         return false;
     if (r->access & TX_READ_LIST && then->kids_gen != cur->kids_gen)
         return false;
@@ -331,6 +344,10 @@ int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
     }
     tally_free(&tally);
     tx_free(c, tx);
+    if (err == EAGAIN)
+        turn_lost(c);
+    else if (!err)
+        c->losses = 0;
     s->committing = false;
     return err;
 }

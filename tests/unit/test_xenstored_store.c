@@ -161,6 +161,7 @@ static void test_conflicts(void **state)
         bool conflict;
     } cases[] = {
         { XS_READ, S("/c/a"), XS_WRITE, N("/c/a\0n"), true },
+        { XS_READ, S("/c/a"), XS_WRITE, N("/c/a\0" "1"), false }, /* as it was */
         { XS_READ, S("/c/a"), XS_WRITE, N("/c/b\0n"), false },
         { XS_READ, S("/c/a"), XS_WRITE, N("/c/a/kid\0n"), false },
         { XS_READ, S("/c/a"), XS_RM, S("/c"), true },

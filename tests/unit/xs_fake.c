@@ -380,6 +380,17 @@ bool fake_ring_get(struct fake *f, uint16_t domid, struct fake_msg *m)
     return true;
 }
 
+/* Whoever's turn it is, others are served after some time. */
+static bool turn_passes(struct fake *f)
+{
+    if (!f->s.turn.tx)
+        return false;
+    f->now_ms = f->s.turn.until_ms;
+    store_tick(&f->s);
+    fake_run(f);
+    return true;
+}
+
 uint32_t fake_talk(struct fake *f, struct fake_client *c, uint16_t domid, uint32_t type,
                    uint32_t tx, const void *data, size_t len, struct fake_msg *reply)
 {
@@ -392,9 +403,11 @@ uint32_t fake_talk(struct fake *f, struct fake_client *c, uint16_t domid, uint32
         fake_put(f, c, buf, sizeof(hdr) + len);
     else
         fake_ring_put(f, domid, buf, sizeof(hdr) + len);
-    while (c ? fake_get(c, reply) : fake_ring_get(f, domid, reply))
-        if (reply->hdr.type != XS_WATCH_EVENT)
-            return reply->hdr.type;
+    do {
+        while (c ? fake_get(c, reply) : fake_ring_get(f, domid, reply))
+            if (reply->hdr.type != XS_WATCH_EVENT)
+                return reply->hdr.type;
+    } while (turn_passes(f));
     memset(reply, 0, sizeof(*reply));
     return XS_INVALID;
 }
