@@ -337,6 +337,7 @@ static void prepare(unsigned side)
         int n = snprintf(buf, sizeof(buf), "/bench/dir/leaf%d%cvalue", i, 0);
         must(c, XS_WRITE, buf, (size_t)n);
     }
+    must(c, XS_WRITE, "/bench/dir/count\0" "0", 18);
     client_free(c);
 }
 
@@ -414,17 +415,21 @@ static double transactions(const struct args *args)
 #define CONTENDERS 4
 #define CONTENTION 5        /* slices: a client that loses often should have the time to win */
 
-/* Transactions that succeed, of one client of several that write the same nodes. */
+/* Transactions that succeed, of one client of several that write the same nodes, each what it has read and more. */
 static double contender(const struct args *unused)
 {
     struct client *c = client_new();
     unsigned long done = 0;
     double start = now(), stop;
+    char count[64];
+    int n;
 
     do {
         begin(c);
-        must(c, XS_READ, "/bench/dir/leaf0", 17);
+        must(c, XS_READ, "/bench/dir/count", 17);
+        n = snprintf(count, sizeof(count), "/bench/dir/count%c%lu", 0, strtoul(c->body, NULL, 10) + 1);
         ten_writes(c, "/bench/dir");
+        must(c, XS_WRITE, count, (size_t)n);
         done += end(c);
         stop = now();
     } while (stop - start < seconds * CONTENTION);
@@ -537,7 +542,7 @@ static int run_small(unsigned unused)
     run_loads(false);
     figure("transaction of 10 writes", "1/s", transactions, (struct args){ NULL, false, 0 });
     figure("transaction of 10 beside writes", "1/s", transactions, (struct args){ NULL, true, 0 });
-    figure("transaction of 10 writes, 4 clients on the same nodes", "1/s", contended, (struct args){ NULL, 0, 0 });
+    figure("transaction of 10 writes, 4 clients counting", "1/s", contended, (struct args){ NULL, 0, 0 });
     figure("the unluckiest of them has of its share", "%", fairness, (struct args){ NULL, 0, 0 });
     figure("transaction of 60 nodes", "us", device_set, (struct args){ NULL, 5, false });
     figure("transaction of 60 nodes, pipelined", "us", device_set, (struct args){ NULL, 5, true });
