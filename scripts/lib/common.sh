@@ -9,7 +9,7 @@ KR_PACKAGES_BUILD="gcc make autoconf automake libtool pkg-config python3 gcc-mul
     zlib1g-dev libbz2-dev liblzma-dev liblz4-dev libzstd-dev libyajl-dev uuid-dev libseccomp-dev
     libsystemd-dev libzydis-dev libcmocka-dev"
 KR_PACKAGES_RUN="cpio gzip xz-utils util-linux"
-KR_PACKAGES_TEST="clang libclang-rt-14-dev llvm-14 libxen-dev acpica-tools mandoc bash-completion"
+KR_PACKAGES_TEST="clang libclang-rt-14-dev llvm-14 libxen-dev acpica-tools mandoc bash-completion systemd"
 KR_PACKAGES_BENCH="qemu-system-x86"
 
 say() { printf '%s\n' "$*" >&2; }
