@@ -445,6 +445,7 @@ struct store {
     unsigned trace;                 /* TRACE_*: what goes to the log file */
     unsigned trace_switches;        /* and what would if it were on */
     FILE *log;                      /* NULL: standard error */
+    char *log_path;                 /* its name if CONTROL has given it: the next daemon logs there too */
     struct update *update;          /* a live update that has been begun, or NULL */
     /* The event loop's: asks for a store_settle() soon; milliseconds of a monotonic clock. */
     void (*kick)(struct store *s);
@@ -471,8 +472,14 @@ enum { TRACE_TABLE(X) TRACE_ALL = (1 << TRACE_COUNT) - 1 };
 
 /* A line for the log file. Callers look at s->trace first. */
 void store_log(struct store *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A file that is appended to, as the log. Does not wait for a pipe's reader. NULL with errno. */
+FILE *store_append(const char *path);
 /* Appends to path from now on; NULL: standard error again. 0 or errno. */
 int store_log_open(struct store *s, const char *path);
+/* The same for a name that is to outlive this daemon. */
+int store_log_name(struct store *s, const char *path);
+/* Opens what the state that was loaded names, if it names any, and says so; loading a state opens no file. */
+void store_log_reopen(struct store *s);
 
 /* store_tick() is wanted at this time at the latest. */
 static inline void store_wake_at(struct store *s, uint64_t ms)

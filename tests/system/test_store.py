@@ -118,6 +118,8 @@ class HandOver(StoreTest):
         config = self.host.config(kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None, extra=None, memory=32)
         self.host.xl("create", "-p", config)
         before = self.host.ok("xenstore-ls", "-fp")
+        if first == OURS:  # the stream has this in a record of ours, which others pass over
+            self.host.ok("xenstore-control", "logfile", os.path.join(self.host.dir, "named-log"))
         if update:
             out = self.host.run("xenstore-control", "live-update", *update, second)
             self.assertEqual(out.returncode, 0, "%s%s: %s" % (out.stderr, store.poll(), self.log_of("xenstored")))

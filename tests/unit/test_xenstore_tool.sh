@@ -101,10 +101,18 @@ expect 1 '' "$build/xenstored/xenstored" -D
 expect 2 '' "$build/xenstored/xenstored" -Q nothing=3
 expect 0 'other' xs read /local/domain/0/name
 
-# A live update in the same process; a restart after a kill; and one that begins anew.
+# logged WHAT LOG
+logged() { grep -q "$1" "$2" 2>/dev/null || { echo "FAILED: $1 is not in $2"; failed=1; }; }
+
+# A live update in the same process; a restart after a kill; and one that begins anew. What the log has been
+# set to stays.
+expect 0 'OK' xs control logfile "$dir/named"
 expect 0 'OK' xs control live-update "$(command -v "$build/xenstored/xenstored")"
 expect 0 'other' xs read /local/domain/0/name
 kill -0 "$daemon" || { echo "FAILED: another process after a live update"; failed=1; }
+expect 0 '' xs write /logged/by-next v
+logged 'WRITE /logged/by-next' "$dir/named"
+logged "logging to $dir/named, as the last daemon did" "$dir/log"
 again() {
     kill -9 "$daemon"; wait "$daemon" 2>/dev/null
     rm -f "$dir/pid"
@@ -119,8 +127,12 @@ again() {
 }
 again
 expect 0 'other' xs read /local/domain/0/name
+expect 0 '' xs write /logged/by-another v
+logged 'WRITE /logged/by-another' "$dir/named"
 again -R
 expect 1 '' xs read /local/domain/0/name
+expect 0 '' xs write /logged/by-none v
+! grep -q by-none "$dir/named" || { echo "FAILED: a daemon that begins anew logs where the last one did"; failed=1; }
 
 kill "$daemon"
 wait "$daemon" || { echo "FAILED: the daemon's exit status is $?"; failed=1; }
