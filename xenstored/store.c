@@ -105,6 +105,17 @@ void store_log_reopen(struct store *s)
     free(path);
 }
 
+/* ---- Changes ---- */
+
+void store_publish(struct store *s, const struct tree *fresh, const struct tally *diff, struct tree *old)
+{
+    *old = s->tree;
+    old->tally = NULL;
+    s->tree = *fresh;
+    s->tree.tally = &s->books;
+    tally_merge(&s->books, diff);
+}
+
 /* A change while there are snapshots: the old node, and copies of all on the way to it. */
 static void reckon(struct store *s, const char *path, const struct node *n)
 {

@@ -81,7 +81,7 @@ static void test_honest(void **state)
     struct world *w = *state;
     char big[2100] = "data/big";
 
-    assert_int_equal(page(w)->server_features, 15);
+    assert_int_equal(page(w)->server_features, STORE_FEATURES);
     memset(big + 9, 'v', 2000);
     for (int i = 0; i < 20; i++) { /* longer than the ring, wrapping at every offset */
         assert_int_equal(guest(w, 1, XS_WRITE, big, 9 + 2000 - (size_t)i), XS_WRITE);
