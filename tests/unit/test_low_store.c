@@ -445,7 +445,7 @@ static void depth(void **state)
     xs_close(other);
 }
 
-/* With a depth special events tell the domain's number. Linux takes the depth away, so over its device it is refused. */
+/* With a depth special events tell whose they are. Linux takes the depth away, so over its device it is refused. */
 static void depth_special(void **state)
 {
     struct xs_handle *h = open_store();

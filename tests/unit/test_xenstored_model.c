@@ -426,8 +426,8 @@ static void test_model(void **state)
     assert_true(w.commits > 100);
     assert_true(w.conflicts > 100);
     assert_true(w.updates > 20 && w.kills > 20);
-    print_message("%u commits, %u conflicts, %u clones, %u updates, %u kills\n", w.commits, w.conflicts, w.clones, w.updates,
-                  w.kills);
+    print_message("%u commits, %u conflicts, %u clones, %u updates, %u kills\n", w.commits, w.conflicts, w.clones,
+                  w.updates, w.kills);
     assert_true(w.clones > 200);
     for (int i = 0; i < CLIENTS; i++)
         if (w.client[i].c)
