@@ -98,6 +98,7 @@ static int conn_queue(struct conn *c, const struct xsd_sockmsg *hdr, const void 
     }
     m->len = (uint32_t)len;
     m->sent = 0;
+    m->tail = false;
     m->hash = 0;
     m->cause = cause;
     if (cause)
@@ -502,23 +503,25 @@ int conn_load_used(struct conn *c, size_t len)
     return 0;
 }
 
+enum loaded { REPLY, EVENT, TAIL };
+
 /* One message, or the end of one. A reply is its request's last part that is outstanding. */
-static int load_message(struct conn *c, const void *data, size_t len, bool event)
+static int load_message(struct conn *c, const void *data, size_t len, enum loaded what)
 {
     struct outmsg *m = malloc(sizeof(*m) + len);
 
     if (!m)
         return ENOMEM;
-    *m = (struct outmsg){ .len = (uint32_t)len };
+    *m = (struct outmsg){ .len = (uint32_t)len, .tail = what == TAIL };
     memcpy(m->data, data, len);
-    if (!event)
+    if (what != EVENT)
         m->cause = cause_new(c->s, c->dom);
-    if (event && !domain_privileged(c->dom) && c->s->event_timeout_ms && c->s->now_ms) {
+    if (what == EVENT && !domain_privileged(c->dom) && c->s->event_timeout_ms && c->s->now_ms) {
         m->deadline_ms = c->s->now_ms(c->s) + c->s->event_timeout_ms;
         store_wake_at(c->s, m->deadline_ms);
     }
     TAILQ_INSERT_TAIL(&c->out, m, link);
-    if (event)
+    if (what == EVENT)
         event_remember(c, m);
     c->out_bytes += len;
     c->dom->memory += (int64_t)(sizeof(*m) + len);
@@ -533,7 +536,7 @@ int conn_load_output(struct conn *c, const void *data, size_t len, size_t partia
     if (partial > len)
         return EINVAL;
     if (partial)
-        err = load_message(c, p, partial, false);
+        err = load_message(c, p, partial, TAIL);
     p += partial;
     len -= partial;
     while (len && !err) {
@@ -544,7 +547,7 @@ int conn_load_output(struct conn *c, const void *data, size_t len, size_t partia
         memcpy(&hdr, p, sizeof(hdr));
         if (hdr.len > XENSTORE_PAYLOAD_MAX || sizeof(hdr) + hdr.len > len)
             return EINVAL;
-        err = load_message(c, p, sizeof(hdr) + hdr.len, hdr.type == XS_WATCH_EVENT);
+        err = load_message(c, p, sizeof(hdr) + hdr.len, hdr.type == XS_WATCH_EVENT ? EVENT : REPLY);
         p += sizeof(hdr) + hdr.len;
         len -= sizeof(hdr) + hdr.len;
     }

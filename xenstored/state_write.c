@@ -244,7 +244,7 @@ void state_write_conn(struct sink *k, struct conn *c)
     const struct outmsg *first = TAILQ_FIRST(&c->out);
     struct state_conn h = {
         .conn_id = c->id, .in_len = (uint16_t)c->in_have,
-        .resp_len = first && first->sent ? (uint16_t)(first->len - first->sent) : 0,
+        .resp_len = first && (first->sent || first->tail) ? (uint16_t)(first->len - first->sent) : 0,
         .out_len = (uint32_t)(c->out_bytes - (first ? first->sent : 0)),
     };
 

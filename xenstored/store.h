@@ -185,6 +185,7 @@ struct outmsg {
     uint32_t hash;              /* of those, not 0 */
     struct cause *cause;
     uint64_t deadline_ms;   /* an event for a guest is dropped then; 0: never */
+    bool tail;              /* only the end of one, whose beginning an earlier daemon has sent */
     uint32_t len, sent;     /* with header */
     char data[];            /* struct xsd_sockmsg, payload */
 };
