@@ -29,11 +29,26 @@ static bool number(char *reply, unsigned int *out)
     return ok;
 }
 
+/*
+ * For requests without arguments. Xen's protocol has them without a payload, for which oxenstored, that knows
+ * neither, waits for ever. So an empty string is tried first: it is ENOSYS there, and the same as nothing to our
+ * daemon; to Xen 4.22's it is a wrong argument, and then nothing is right.
+ */
+static char *ask(struct xs_handle *h, uint32_t type)
+{
+    struct iovec iov = xs_string("");
+    char *reply = xs_talk(h, XBT_NULL, type, &iov, 1, NULL);
+
+    if (!reply && (errno == EINVAL || errno == EACCES))
+        reply = xs_talk(h, XBT_NULL, type, NULL, 0, NULL);
+    return reply;
+}
+
 /* ---- Features ---- */
 
 bool xs_get_features_supported(struct xs_handle *h, unsigned int *features)
 {
-    return number(xs_talk(h, XBT_NULL, XS_GET_FEATURE, NULL, 0, NULL), features);
+    return number(ask(h, XS_GET_FEATURE), features);
 }
 
 bool xs_get_features_domain(struct xs_handle *h, unsigned int domid, unsigned int *features)
@@ -63,7 +78,7 @@ static const char *next_word(const char *p, size_t *len)
 /* One allocation: the pointers, a NULL, the names. */
 const char **xs_get_quota_names(struct xs_handle *h, unsigned int *num)
 {
-    char *list = xs_talk(h, XBT_NULL, XS_GET_QUOTA, NULL, 0, NULL);
+    char *list = ask(h, XS_GET_QUOTA);
     unsigned int n = 0;
     const char **out;
     size_t len;

@@ -323,6 +323,7 @@ static void test_no_descriptors(void **state)
 struct other {
     const char *feature;        /* what it answers to GET_FEATURE and GET_QUOTA; NULL: as Xen 4.17's to all of 4.22's */
     size_t len;
+    bool bare;                  /* as Xen 4.22's it takes an empty string for a domain or a name, and a wrong one */
     unsigned watches, clones;   /* requests that it has seen */
     int listener;
     pthread_t thread;
@@ -350,7 +351,11 @@ static void answer(struct other *o, int fd, const struct xsd_sockmsg *hdr, const
         strings += !body[i];
     o->watches += hdr->type == XS_WATCH;
     o->clones += hdr->type == XS_KR_CLONE;
-    if ((hdr->type == XS_GET_FEATURE || hdr->type == XS_GET_QUOTA) && o->feature)
+    if (!hdr->len && !o->feature)
+        return; /* oxenstored waits for something to come, for ever */
+    if ((hdr->type == XS_GET_FEATURE || hdr->type == XS_GET_QUOTA) && o->bare && hdr->len == 1)
+        put_message(fd, XS_ERROR, hdr->req_id, "EINVAL", 7);
+    else if ((hdr->type == XS_GET_FEATURE || hdr->type == XS_GET_QUOTA) && o->feature)
         put_message(fd, hdr->type, hdr->req_id, o->feature, o->len);
     else if (hdr->type >= XS_TYPE_COUNT)
         put_message(fd, XS_ERROR, hdr->req_id, "ENOSYS", 7);
@@ -481,6 +486,25 @@ static void test_odd_answers(void **state)
     other_stop(&o, h);
 }
 
+/* Xen 4.22's own. */
+static void test_later_daemon(void **state)
+{
+    struct other o;
+    struct xs_handle *h = other_start(&o, "15", 3);
+    unsigned v = 0, n = 0;
+
+    o.bare = true;
+    assert_true(xs_get_features_supported(h, &v));
+    assert_int_equal(v, 15);
+    assert_true(xs_get_global_quota(h, "nodes", &v));
+    const char **names = xs_get_quota_names(h, &n);
+    assert_non_null(names);
+    assert_int_equal(n, 1);
+    free(names);
+    NOT_THERE(xs_clone(h, XBT_NULL, "/a", "/b"));
+    other_stop(&o, h);
+}
+
 static void test_helpers(void **state)
 {
     struct xs_permissions p[2];
@@ -509,7 +533,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(operations), T(long_directory), T(transaction), T(watches), T(unwatch_filter),
         T(daemon_gone), T(fork), T(threads), T(no_descriptors),
-        cmocka_unit_test(test_old_daemon), cmocka_unit_test(test_odd_answers), cmocka_unit_test(test_helpers),
+        cmocka_unit_test(test_old_daemon), cmocka_unit_test(test_odd_answers),
+        cmocka_unit_test(test_later_daemon), cmocka_unit_test(test_helpers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
