@@ -289,8 +289,8 @@ struct perms *request_inherit(struct request *rq, struct perms *from)
         return perms_ref(from);
     /* The copy is younger than the list: what had expired there must not begin to count here. */
     struct perms *p = domain_perms_copy(rq->s, from);
-    if (p)
-        p->entry[0].domid = rq->viewer.domid;
+    if (p) /* whoever owned the other may be no more */
+        p->entry[0] = (struct perm){ rq->viewer.domid, p->entry[0].rights & PERM_RIGHTS };
     return p;
 }
 

@@ -348,6 +348,8 @@ static void test_reused_owner(void **state)
     uint32_t t = begin(w);
     ok(w, XS_WRITE, t, N("/late\0v"));
     ok(w, XS_SET_PERMS, t, S("/late\0n1"));
+    ok(w, XS_WRITE, t, N("/open\0v"));
+    ok(w, XS_SET_PERMS, t, S("/open\0b1"));
     fake_domain_down(&w->f, 1);
     ok(w, XS_TRANSACTION_END, t, S("T"));
     guest_up(w, 1);
@@ -355,6 +357,12 @@ static void test_reused_owner(void **state)
     fake_update(&w->f);
     guest_fails(w, 1, XS_READ, 0, S("/late"), "EACCES");
     guest_fails(w, 2, XS_READ, 0, S("/late"), "EACCES");
+    /* Whoever makes a node there owns it all the same. */
+    guest_ok(w, 2, XS_WRITE, 0, N("/open/x\0v"));
+    guest_ok(w, 2, XS_SET_PERMS, 0, S("/open/x\0n2"));
+    guest_ok(w, 2, XS_KR_CLONE, 0, S("/open\0data/open"));
+    guest_ok(w, 2, XS_SET_PERMS, 0, S("data/open\0n2"));
+    guest_ok(w, 2, XS_READ, 0, S("data/open"));
 }
 
 /* An open transaction does not keep for ever what others have replaced since. */
