@@ -76,6 +76,16 @@ bool xs_set_permissions(struct xs_handle *h, xs_transaction_t t, const char *pat
 bool xs_watch(struct xs_handle *h, const char *path, const char *token);
 bool xs_unwatch(struct xs_handle *h, const char *path, const char *token);
 
+/*
+ * xs_watch() for changes no more than `depth` levels below path: with 0 of the node alone, with 1 of its children
+ * too. With 1 the special names' events come with the domain's number ("@releaseDomain/7") and not plain. xs_unwatch()
+ * ends either. ENOSYS: the daemon lacks XENSTORE_SERVER_FEATURE_WATCHDEPTH; or, over /dev/xen/xenbus, path is a
+ * special name and depth is not 0, as the kernel does not let that through.
+ */
+bool xs_watch_depth(struct xs_handle *h, const char *path, const char *token, unsigned int depth);
+/* The same where it can be had, else xs_watch(), whose events are more. Not for special names. */
+bool xs_watch_try_depth(struct xs_handle *h, const char *path, const char *token, unsigned int depth);
+
 /* Readable while events wait; to be polled only, and drained by xs_check_watch(). -1 with errno. */
 int xs_fileno(struct xs_handle *h);
 
@@ -104,6 +114,34 @@ bool xs_release_domain(struct xs_handle *h, unsigned int domid);
 /* "/local/domain/N". */
 char *xs_get_domain_path(struct xs_handle *h, unsigned int domid);
 bool xs_is_domain_introduced(struct xs_handle *h, unsigned int domid);
+
+/*
+ * What the daemon offers to the caller, or to domain domid, as a sum of XENSTORE_SERVER_FEATURE_*. A domain's may
+ * be set before its introduction; ones that the daemon does not have are EINVAL. A daemon older than Xen 4.22's
+ * answers ENOSYS. *features is set on success only.
+ */
+bool xs_get_features_supported(struct xs_handle *h, unsigned int *features);
+bool xs_get_features_domain(struct xs_handle *h, unsigned int domid, unsigned int *features);
+bool xs_set_features_domain(struct xs_handle *h, unsigned int domid, unsigned int features);
+
+/*
+ * What unprivileged domains may have the daemon hold: names of quotas, *num of them, in an array that one free()
+ * frees with all of them; the value of one, for all domains that have none of their own, or for one domain.
+ * 4294967295 is no limit (and so is 0 for our daemon). For control domains. ENOSYS as above.
+ */
+const char **xs_get_quota_names(struct xs_handle *h, unsigned int *num);
+bool xs_get_global_quota(struct xs_handle *h, const char *quota, unsigned int *value);
+bool xs_set_global_quota(struct xs_handle *h, const char *quota, unsigned int value);
+bool xs_get_domain_quota(struct xs_handle *h, unsigned int domid, const char *quota, unsigned int *value);
+bool xs_set_domain_quota(struct xs_handle *h, unsigned int domid, const char *quota, unsigned int value);
+
+/*
+ * Krypton's: copies src and all below it, values and permissions, to dst, in one request; all or nothing. dst must not
+ * be there (EEXIST) nor lie within src (EINVAL); what is missing above it is made as by xs_write(). Each node must
+ * be readable (EACCES), and a guest owns what it makes. ENOSYS: the daemon, Xen's for one, lacks
+ * XENSTORE_SERVER_FEATURE_KR_CLONE.
+ */
+bool xs_clone(struct xs_handle *h, xs_transaction_t t, const char *src, const char *dst);
 
 /* child is parent or lies below it. Compares strings; no connection is involved. */
 bool xs_path_is_subpath(const char *parent, const char *child);

@@ -9,7 +9,7 @@
 #include "xenstored/journal.h"
 #include "xenstored/store.h"
 
-/* Requests that one connection may have handled before the others get their turn. */
+/* Requests that one connection may have handled, or nodes gone through, before the others get their turn. */
 #define CONN_BATCH 32
 /* Replies that a socket client may leave unread before its requests wait. */
 #define CONN_OUT_MAX (1u << 20)
@@ -31,6 +31,8 @@ struct conn *conn_new(struct store *s, struct domain *dom, const struct conn_ops
     c->transport = transport;
     c->id = ++s->next_conn_id;
     c->next_tx = 1;
+    c->events = c->few_events;
+    c->nr_event_buckets = EVENT_BUCKETS;
     TAILQ_INIT(&c->out);
     TAILQ_INIT(&c->txs);
     LIST_INIT(&c->watches);
@@ -67,8 +69,10 @@ static uint32_t event_hash(const char *payload, size_t len)
 static void outmsg_free(struct conn *c, struct outmsg *m)
 {
     TAILQ_REMOVE(&c->out, m, link);
-    if (m->hash)
+    if (m->hash) {
         LIST_REMOVE(m, same);
+        c->nr_events--;
+    }
     c->out_bytes -= m->len;
     memory_give(c->dom, sizeof(*m) + m->len);
     cause_unref(c->s, m->cause);
@@ -94,6 +98,7 @@ static int conn_queue(struct conn *c, const struct xsd_sockmsg *hdr, const void 
     }
     m->len = (uint32_t)len;
     m->sent = 0;
+    m->tail = false;
     m->hash = 0;
     m->cause = cause;
     if (cause)
@@ -150,7 +155,25 @@ void conn_error(struct request *rq, int err)
 
 static struct outmsg_list *event_bucket(struct conn *c, uint32_t hash)
 {
-    return &c->events[hash % EVENT_BUCKETS];
+    return &c->events[hash % c->nr_event_buckets];
+}
+
+/* One request of another's can cause as many events as its nodes and our watches allow. */
+static void more_buckets(struct conn *c)
+{
+    uint32_t nr = c->nr_event_buckets * 4;
+    struct outmsg_list *grown = calloc(nr, sizeof(*grown)), *old = c->events;
+    struct outmsg *m;
+
+    if (!grown)
+        return; /* the chains get longer */
+    c->events = grown;
+    c->nr_event_buckets = nr;
+    TAILQ_FOREACH(m, &c->out, link)
+        if (m->hash)
+            LIST_INSERT_HEAD(event_bucket(c, m->hash), m, same);
+    if (old != c->few_events)
+        free(old);
 }
 
 /* A guest that is slow to read gets the same event once. */
@@ -170,6 +193,8 @@ static void event_remember(struct conn *c, struct outmsg *m)
 {
     if (domain_privileged(c->dom))
         return;
+    if (++c->nr_events > c->nr_event_buckets * 4)
+        more_buckets(c);
     m->hash = event_hash(m->data + sizeof(struct xsd_sockmsg), m->len - sizeof(struct xsd_sockmsg));
     LIST_INSERT_HEAD(event_bucket(c, m->hash), m, same);
 }
@@ -266,6 +291,15 @@ static int next_message(const struct conn *c, struct xsd_sockmsg *hdr)
     return c->in_have - sizeof(*hdr) >= hdr->len;
 }
 
+/* One request that makes work for many uses up the turn of as many. */
+static void spend(struct conn *c, int *budget)
+{
+    int n = c->work < CONN_BATCH ? 1 + (int)c->work : CONN_BATCH;
+
+    *budget = *budget > n ? *budget - n : 0;
+    c->work = 0;
+}
+
 /* Handles what is buffered, at most *budget messages. */
 static void handle_buffered(struct conn *c, int *budget)
 {
@@ -281,9 +315,9 @@ static void handle_buffered(struct conn *c, int *budget)
             return;
         c->in_at += used;
         c->in_have -= used;
-        --*budget;
         JOURNAL_CONN(c, journal_ring_(c, STATE_KR_RING_USED, (uint32_t)used, NULL, 0));
         request_handle(c, &hdr, data);
+        spend(c, budget);
         JOURNAL(c->s, journal_commit_(c->s));
     }
     if (got < 0)
@@ -369,6 +403,8 @@ static void conn_free(struct conn *c)
         c->dom->conn = NULL;
     if (!--c->dom->nr_conns && c->dom->gone)
         free(c->dom);
+    if (c->events != c->few_events)
+        free(c->events);
     free(c);
 }
 
@@ -471,23 +507,25 @@ int conn_load_used(struct conn *c, size_t len)
     return 0;
 }
 
+enum loaded { REPLY, EVENT, TAIL };
+
 /* One message, or the end of one. A reply is its request's last part that is outstanding. */
-static int load_message(struct conn *c, const void *data, size_t len, bool event)
+static int load_message(struct conn *c, const void *data, size_t len, enum loaded what)
 {
     struct outmsg *m = malloc(sizeof(*m) + len);
 
     if (!m)
         return ENOMEM;
-    *m = (struct outmsg){ .len = (uint32_t)len };
+    *m = (struct outmsg){ .len = (uint32_t)len, .tail = what == TAIL };
     memcpy(m->data, data, len);
-    if (!event)
+    if (what != EVENT)
         m->cause = cause_new(c->s, c->dom);
-    if (event && !domain_privileged(c->dom) && c->s->event_timeout_ms && c->s->now_ms) {
+    if (what == EVENT && !domain_privileged(c->dom) && c->s->event_timeout_ms && c->s->now_ms) {
         m->deadline_ms = c->s->now_ms(c->s) + c->s->event_timeout_ms;
         store_wake_at(c->s, m->deadline_ms);
     }
     TAILQ_INSERT_TAIL(&c->out, m, link);
-    if (event)
+    if (what == EVENT)
         event_remember(c, m);
     c->out_bytes += len;
     c->dom->memory += (int64_t)(sizeof(*m) + len);
@@ -502,7 +540,7 @@ int conn_load_output(struct conn *c, const void *data, size_t len, size_t partia
     if (partial > len)
         return EINVAL;
     if (partial)
-        err = load_message(c, p, partial, false);
+        err = load_message(c, p, partial, TAIL);
     p += partial;
     len -= partial;
     while (len && !err) {
@@ -513,7 +551,7 @@ int conn_load_output(struct conn *c, const void *data, size_t len, size_t partia
         memcpy(&hdr, p, sizeof(hdr));
         if (hdr.len > XENSTORE_PAYLOAD_MAX || sizeof(hdr) + hdr.len > len)
             return EINVAL;
-        err = load_message(c, p, sizeof(hdr) + hdr.len, hdr.type == XS_WATCH_EVENT);
+        err = load_message(c, p, sizeof(hdr) + hdr.len, hdr.type == XS_WATCH_EVENT ? EVENT : REPLY);
         p += sizeof(hdr) + hdr.len;
         len -= sizeof(hdr) + hdr.len;
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "xenstored/journal.h"
 #include "xenstored/store.h"
 
 #define ARGS_MAX 8
@@ -103,6 +104,13 @@ static int log_switch(struct store *s, const char *text)
     return EINVAL;
 }
 
+/* What is logged, and where, is what the next daemon logs. */
+static void log_set(struct control *c)
+{
+    JOURNAL(c->rq->s, journal_log_(c->rq->s));
+    say(c, "OK");
+}
+
 static int cmd_log(struct control *c)
 {
     struct store *s = c->rq->s;
@@ -121,20 +129,20 @@ static int cmd_log(struct control *c)
     else
         err = EINVAL;
     if (!err)
-        say(c, "OK");
+        log_set(c);
     return err;
 }
 
-/* As Xen: the file is named, and logging begins. Relative names are below the run directory. */
+/* As Xen: the file is named, and logging begins. Relative names are below the daemon's working directory. */
 static int cmd_logfile(struct control *c)
 {
     struct store *s = c->rq->s;
-    int err = c->nargs == 1 && *c->arg[0] ? store_log_open(s, c->arg[0]) : EINVAL;
+    int err = c->nargs == 1 && *c->arg[0] ? store_log_name(s, c->arg[0]) : EINVAL;
 
     if (err)
         return err;
     s->trace = s->trace_switches;
-    say(c, "OK");
+    log_set(c);
     return 0;
 }
 
@@ -174,7 +182,7 @@ static int cmd_memreport(struct control *c)
     if (c->nargs > 1)
         return EINVAL;
     if (c->nargs) {
-        to = fopen(c->arg[0], "ae");
+        to = store_append(c->arg[0]);
         if (!to)
             return errno;
     }

@@ -238,6 +238,11 @@ void journal_quota_(struct store *s)
     state_write_global_quota(s, &s->journal->k);
 }
 
+void journal_log_(struct store *s)
+{
+    state_write_log(s, &s->journal->k);
+}
+
 void journal_watch_(struct watch *w, bool removed)
 {
     state_write_watch(&w->conn->s->journal->k, w, removed, 2);

@@ -52,6 +52,7 @@ void journal_special_(struct store *s, int which);
 void journal_domain_(struct store *s, const struct domain *d);
 void journal_domain_gone_(struct store *s, uint16_t domid);
 void journal_quota_(struct store *s);
+void journal_log_(struct store *s);
 void journal_watch_(struct watch *w, bool removed);
 void journal_tx_(struct conn *c, uint32_t id, bool ended);
 /* Its buffers, and its ring's indices. reset: watches and transactions are gone. */

@@ -357,6 +357,7 @@ static int load(struct daemon *d, int argc, char **argv)
 
     if (err < 0)
         return err;
+    store_log_reopen(&d->s);
     domain_check_all(&d->s); /* some may have died meanwhile */
     err = journal_open(&d->s, d->dir, d->identity);
     if (err)

@@ -69,7 +69,7 @@ static int path_arg(struct request *rq, const char *arg)
     return quota_check(rq->s, rq->c->dom, QUOTA_PATH, path_local_len(rq->path));
 }
 
-static int node_arg(struct request *rq, const char *arg)
+int request_node_arg(struct request *rq, const char *arg)
 {
     int err = path_arg(rq, arg);
 
@@ -81,7 +81,7 @@ static int only_path(struct request *rq)
 {
     const char *arg;
 
-    return request_strings(rq, &arg, 1) == 1 && strlen(arg) + 1 == rq->hdr.len ? node_arg(rq, arg) : EINVAL;
+    return request_strings(rq, &arg, 1) == 1 && strlen(arg) + 1 == rq->hdr.len ? request_node_arg(rq, arg) : EINVAL;
 }
 
 /* ---- Reaching nodes ---- */
@@ -103,8 +103,7 @@ static int missing(const struct request *rq, unsigned need)
     return (perms_for(n->perms, &rq->viewer) & need) == need ? ENOENT : EACCES;
 }
 
-/* The node at rq->path, for one who has all of `need`. */
-static int reach(struct request *rq, unsigned need, unsigned access, const struct node **out)
+int request_reach(struct request *rq, unsigned need, unsigned access, const struct node **out)
 {
     const struct node *n = tree_find(rq->tree, rq->path);
     int err = note(rq, access);
@@ -132,7 +131,7 @@ static int op_read(struct request *rq)
     int err = only_path(rq);
 
     if (!err)
-        err = reach(rq, PERM_READ, TX_READ_NODE, &n);
+        err = request_reach(rq, PERM_READ, TX_READ_NODE, &n);
     return err ? err : conn_reply(rq, node_value(n), n->value_len);
 }
 
@@ -173,7 +172,7 @@ static int listing_make(struct listing *l, const struct node *n)
 static int directory(struct request *rq, const struct node **n)
 {
     struct listing *l = &rq->s->listing;
-    int err = reach(rq, PERM_READ, TX_READ_LIST, n);
+    int err = request_reach(rq, PERM_READ, TX_READ_LIST, n);
 
     if (err)
         return err;
@@ -212,7 +211,7 @@ static int op_directory_part(struct request *rq)
     int err = request_strings(rq, arg, 2) == 2 ? 0 : EINVAL;
 
     if (!err)
-        err = node_arg(rq, arg[0]);
+        err = request_node_arg(rq, arg[0]);
     if (!err)
         err = request_number(arg[1], UINT32_MAX, &at);
     if (!err)
@@ -273,7 +272,7 @@ static int op_get_perms(struct request *rq)
         if (!(perms_for(p, &rq->viewer) & PERM_READ))
             return EACCES;
     } else {
-        err = reach(rq, PERM_READ, TX_READ_PERMS, &n);
+        err = request_reach(rq, PERM_READ, TX_READ_PERMS, &n);
         if (err)
             return err;
         p = n->perms;
@@ -283,20 +282,19 @@ static int op_get_perms(struct request *rq)
 
 /* ---- Writing ---- */
 
-/* What a new node below `from` gets: the same, but owned by the guest that makes it. */
-static struct perms *inherit(struct request *rq, struct perms *from)
+struct perms *request_inherit(struct request *rq, struct perms *from)
 {
     if (rq->viewer.privileged ||
         (perms_owner(from) == rq->viewer.domid && rq->viewer.birth <= from->gen))
         return perms_ref(from);
     /* The copy is younger than the list: what had expired there must not begin to count here. */
     struct perms *p = domain_perms_copy(rq->s, from);
-    if (p)
-        p->entry[0].domid = rq->viewer.domid;
+    if (p) /* whoever owned the other may be no more */
+        p->entry[0] = (struct perm){ rq->viewer.domid, p->entry[0].rights & PERM_RIGHTS };
     return p;
 }
 
-static unsigned parts_after(const char *path, size_t found)
+unsigned request_missing(const char *path, size_t found)
 {
     unsigned n = 0;
 
@@ -305,8 +303,7 @@ static unsigned parts_after(const char *path, size_t found)
     return n;
 }
 
-/* A transaction depends on the node under which it makes others, and on those not being there. */
-static int note_create(struct request *rq, size_t found)
+int request_note_create(struct request *rq, size_t found, bool reserve)
 {
     char *path = rq->path;
     size_t len = strlen(path), at = found;
@@ -318,7 +315,7 @@ static int note_create(struct request *rq, size_t found)
         char cut = path[at];
 
         path[at] = 0;
-        err = tx_note(rq->c, rq->tx, path, top ? TX_READ_PERMS : TX_READ_PERMS | TX_CREATED);
+        err = tx_note(rq->c, rq->tx, path, reserve ? 0 : top ? TX_READ_PERMS : TX_READ_PERMS | TX_CREATED);
         path[at] = cut;
         if (at == len)
             break;
@@ -328,8 +325,7 @@ static int note_create(struct request *rq, size_t found)
     return err;
 }
 
-/* A transaction's versions of nodes are charged to it until it ends. */
-static int charge_write(struct request *rq, size_t bytes)
+int request_charge(struct request *rq, size_t bytes)
 {
     int err = rq->tx ? memory_take(rq->s, rq->c->dom, bytes) : 0;
 
@@ -342,20 +338,20 @@ static int create(struct request *rq, const char *value, size_t len)
 {
     size_t found, bytes;
     const struct node *near = tree_nearest(rq->tree, rq->path, &found);
-    unsigned parts = parts_after(rq->path, found);
+    unsigned parts = request_missing(rq->path, found);
     int err;
 
     if (!(perms_for(near->perms, &rq->viewer) & PERM_WRITE))
         return EACCES;
-    struct perms *p = inherit(rq, near->perms);
+    struct perms *p = request_inherit(rq, near->perms);
     if (!p)
         return ENOMEM;
     bytes = parts * (sizeof(struct node) + perms_bytes(p)) + strlen(rq->path) + len;
     err = quota_check_nodes(rq->s, rq->c->dom, rq->tx ? &rq->tx->tally : NULL, parts, bytes);
     if (!err)
-        err = note_create(rq, found);
+        err = request_note_create(rq, found, false);
     if (!err)
-        err = charge_write(rq, bytes);
+        err = request_charge(rq, bytes);
     if (!err)
         err = tree_create(rq->tree, rq->path, p, value, len, store_next_gen(rq->s));
     perms_unref(p);
@@ -368,7 +364,7 @@ static void changed(struct request *rq, const struct perms *old_perms)
         return;
     const struct node *n = tree_find(&rq->s->tree, rq->path);
     store_changed(rq->s, rq->path, n);
-    wrl_wrote(rq->s, rq->c->dom, false);
+    wrl_wrote(rq->s, rq->c->dom, 1, false);
     watch_fire_node(rq->s, rq->path, n, old_perms, rq->cause);
 }
 
@@ -379,7 +375,7 @@ static int op_write(struct request *rq)
     int err = split(rq, &arg, &value, &len);
 
     if (!err)
-        err = node_arg(rq, arg);
+        err = request_node_arg(rq, arg);
     if (!err)
         err = quota_check(rq->s, rq->c->dom, QUOTA_NODE_SIZE, len);
     if (err)
@@ -388,13 +384,13 @@ static int op_write(struct request *rq)
     if (!n) {
         err = create(rq, value, len);
     } else {
-        err = reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
+        err = request_reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
         if (!err)
             err = quota_check_nodes(rq->s, rq->c->dom, NULL, 0, len);
         if (!err)
             err = note(rq, TX_WROTE_VALUE);
         if (!err)
-            err = charge_write(rq, node_bytes(n) + len);
+            err = request_charge(rq, node_bytes(n) + len);
         if (!err)
             err = tree_set_value(rq->tree, rq->path, value, len, store_next_gen(rq->s));
     }
@@ -413,7 +409,7 @@ static int op_mkdir(struct request *rq)
         return err;
     const struct node *n = tree_find(rq->tree, rq->path);
     if (n) {
-        err = reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
+        err = request_reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
         return err ? err : request_ok(rq);
     }
     err = create(rq, "", 0);
@@ -450,7 +446,7 @@ static int op_rm(struct request *rq)
         return EINVAL;
     if (!tree_find(rq->tree, rq->path))
         return rm_missing(rq);
-    err = reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
+    err = request_reach(rq, PERM_WRITE, TX_READ_PERMS, &n);
     if (!err)
         err = note(rq, TX_REMOVED);
     if (err)
@@ -461,7 +457,7 @@ static int op_rm(struct request *rq)
         request_ok(rq);
         if (!rq->tx) {
             store_removed(rq->s, rq->path);
-            wrl_wrote(rq->s, rq->c->dom, false);
+            wrl_wrote(rq->s, rq->c->dom, 1, false);
             watch_fire_removed(rq->s, &old, rq->path, rq->cause);
         }
     }
@@ -488,7 +484,7 @@ static int set_special_perms(struct request *rq, struct perms *p)
 static int set_node_perms(struct request *rq, struct perms *p)
 {
     const struct node *n;
-    int err = reach(rq, PERM_WRITE | PERM_OWNER, TX_READ_PERMS, &n);
+    int err = request_reach(rq, PERM_WRITE | PERM_OWNER, TX_READ_PERMS, &n);
 
     if (err)
         return err;
@@ -499,7 +495,7 @@ static int set_node_perms(struct request *rq, struct perms *p)
     if (!err)
         err = note(rq, TX_WROTE_PERMS);
     if (!err)
-        err = charge_write(rq, node_bytes(n) + perms_bytes(p));
+        err = request_charge(rq, node_bytes(n) + perms_bytes(p));
     if (err)
         return err;
     struct perms *old = perms_ref(n->perms);
@@ -650,7 +646,7 @@ static const struct op {
     const char *name;
     int (*fn)(struct request *rq);
     bool privileged;
-    unsigned writes;            /* what it does at the path that it begins with (enum tx_access) */
+    unsigned writes;            /* what it does at the path that it is about (enum tx_access) */
 } ops[] = {
     PRIVILEGED(CONTROL, control_handle),
     ANYONE(DIRECTORY, op_directory),
@@ -678,6 +674,16 @@ static const struct op {
     PRIVILEGED(SET_QUOTA, op_set_quota),
 };
 
+/* As a removal, it may concern all that is below the path. */
+static const struct op clone_op = { "CLONE", op_clone, false, TX_CREATED | TX_REMOVED };
+
+static const struct op *find_op(uint32_t type)
+{
+    if (type == XS_KR_CLONE)
+        return &clone_op;
+    return type < sizeof(ops) / sizeof(ops[0]) && ops[type].fn ? &ops[type] : NULL;
+}
+
 static void trace_request(const struct request *rq, const struct op *op)
 {
     char text[128];
@@ -690,26 +696,36 @@ static void trace_request(const struct request *rq, const struct op *op)
               op ? op->name : "?", text);
 }
 
-static const struct op *op_of(uint32_t type)
+/* Puts the absolute form of the path that rq would change into rq->path. */
+static int written_path(struct request *rq)
 {
-    return type < sizeof(ops) / sizeof(ops[0]) && ops[type].fn ? &ops[type] : NULL;
+    const char *arg[3], *value;
+    size_t len;
+
+    if (rq->hdr.type == XS_KR_CLONE)
+        return request_strings(rq, arg, 3) == 2 ? request_node_arg(rq, arg[1]) : EINVAL;
+    int err = split(rq, &arg[0], &value, &len);
+    return err ? err : request_node_arg(rq, arg[0]);
 }
 
 bool request_must_wait(struct conn *c, const struct xsd_sockmsg *hdr, const char *data)
 {
-    struct request rq = { .s = c->s, .c = c, .hdr = *hdr, .data = data };
-    const struct op *op = op_of(hdr->type);
-    const char *arg, *rest;
+    const struct op *op = find_op(hdr->type);
+    struct request rq;
     struct tx *tx;
-    size_t len;
 
     if (hdr->tx_id) {
         tx = hdr->type == XS_TRANSACTION_END && hdr->len && *data == 'T' ? tx_find(c, hdr->tx_id) : NULL;
         return tx && turn_forbids_commit(c, tx);
     }
+    if (!op || !op->writes)
+        return false;
+    rq.s = c->s;
+    rq.c = c;
     rq.viewer = domain_viewer(c->s, c->dom);
-    return op && op->writes && !split(&rq, &arg, &rest, &len) && !node_arg(&rq, arg) &&
-           turn_forbids(c, rq.path, op->writes);
+    rq.hdr = *hdr;
+    rq.data = data;
+    return !written_path(&rq) && turn_forbids(c, rq.path, op->writes);
 }
 
 static int dispatch(struct request *rq, const struct op *op)
@@ -729,8 +745,8 @@ static int dispatch(struct request *rq, const struct op *op)
 
 void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *data)
 {
+    const struct op *op = find_op(hdr->type);
     struct request rq;
-    const struct op *op = op_of(hdr->type);
 
     rq.s = c->s;
     rq.c = c;

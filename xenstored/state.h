@@ -59,6 +59,8 @@ enum state_type {
     STATE_KR_RING_USED,             /* struct state_kr_conn: n bytes of input were a request */
     STATE_KR_RING_MSG,              /* struct state_kr_conn, bytes to be sent */
     STATE_KR_RING_OUT,              /* struct state_kr_conn (n: the ring's producer; len: sent, none follow) */
+    /* Both; its number comes after those that older daemons of ours know. */
+    STATE_KR_LOG,                   /* the log file's path with its NUL */
 };
 
 struct state_global {
@@ -189,6 +191,8 @@ void state_write_node(struct store *s, struct sink *k, const char *path, const s
 void state_write_special(struct store *s, struct sink *k, int which);
 void state_write_domain(struct sink *k, const struct domain *d);
 void state_write_global_quota(const struct store *s, struct sink *k);
+/* What is logged, and where. */
+void state_write_log(const struct store *s, struct sink *k);
 void state_write_conn(struct sink *k, struct conn *c);
 void state_write_watch(struct sink *k, const struct watch *w, bool removed, unsigned version);
 

@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -479,6 +480,18 @@ static int load_kr_global(struct loader *l, struct body *b)
     return 0;
 }
 
+/* Only remembered: what a state names is opened when all of it has been found good (store_log_reopen()). */
+static int load_log(struct store *s, struct body *b)
+{
+    const char *path = take_string(b, strnlen((const char *)b->p, b->len) + 1);
+
+    if (!path || !*path || strlen(path) >= PATH_MAX)
+        return EINVAL;
+    free(s->log_path);
+    s->log_path = strdup(path);
+    return s->log_path ? 0 : ENOMEM;
+}
+
 /* ---- What happens on a ring ---- */
 
 static int load_ring_event(struct loader *l, struct body *b, uint32_t type)
@@ -539,6 +552,7 @@ static int load_record(struct loader *l, uint32_t type, struct body *b, struct c
     case STATE_KR_REMOVED: return load_removed(l, b);
     case STATE_KR_DOMAIN_GONE: return load_domain_gone(l, b);
     case STATE_KR_TX_END: return load_tx_end(l, b);
+    case STATE_KR_LOG: return load_log(l->s, b);
     case STATE_KR_RING_IN: case STATE_KR_RING_USED: case STATE_KR_RING_MSG: case STATE_KR_RING_OUT:
     case STATE_KR_CONN_GONE: case STATE_KR_CONN_RESET: return load_ring_event(l, b, type);
     default: return 0;                  /* as Xen's reader does */

@@ -244,7 +244,7 @@ void state_write_conn(struct sink *k, struct conn *c)
     const struct outmsg *first = TAILQ_FIRST(&c->out);
     struct state_conn h = {
         .conn_id = c->id, .in_len = (uint16_t)c->in_have,
-        .resp_len = first && first->sent ? (uint16_t)(first->len - first->sent) : 0,
+        .resp_len = first && (first->sent || first->tail) ? (uint16_t)(first->len - first->sent) : 0,
         .out_len = (uint32_t)(c->out_bytes - (first ? first->sent : 0)),
     };
 
@@ -373,26 +373,46 @@ void state_write_header(struct store *s, struct sink *k, unsigned version)
         memcpy(at, &h, sizeof(h));
 }
 
-static void write_globals(struct store *s, struct sink *k, const struct state_fds *fds)
+static void write_kr_global(const struct store *s, struct sink *k, const struct state_fds *fds)
 {
     struct state_kr_global kr = {
         .generation = s->generation, .trace = s->trace, .trace_switches = s->trace_switches,
         .event_timeout_ms = s->event_timeout_ms, .nr_fds = fds ? fds->nr_listen : 0,
     };
     size_t list = kr.nr_fds * sizeof(int);
-    uint8_t *at;
+    uint8_t *at = sink_record(k, STATE_KR_GLOBAL, sizeof(kr) + list);
 
-    if (fds) {
-        struct state_global g = { fds->nr_listen ? fds->listen[0] : -1, fds->evtchn };
-        at = sink_record(k, STATE_GLOBAL, sizeof(g));
-        if (at)
-            memcpy(at, &g, sizeof(g));
-    }
-    at = sink_record(k, STATE_KR_GLOBAL, sizeof(kr) + list);
     if (at)
         memcpy(at, &kr, sizeof(kr));
     if (at && list)
         memcpy(at + sizeof(kr), fds->listen, list);
+}
+
+static void write_log_path(const struct store *s, struct sink *k)
+{
+    size_t len = s->log_path ? strlen(s->log_path) + 1 : 0;
+    void *at = len ? sink_record(k, STATE_KR_LOG, len) : NULL;
+
+    if (at)
+        memcpy(at, s->log_path, len);
+}
+
+void state_write_log(const struct store *s, struct sink *k)
+{
+    write_kr_global(s, k, NULL);
+    write_log_path(s, k);
+}
+
+static void write_globals(struct store *s, struct sink *k, const struct state_fds *fds)
+{
+    if (fds) {
+        struct state_global g = { fds->nr_listen ? fds->listen[0] : -1, fds->evtchn };
+        void *at = sink_record(k, STATE_GLOBAL, sizeof(g));
+        if (at)
+            memcpy(at, &g, sizeof(g));
+    }
+    write_kr_global(s, k, fds);
+    write_log_path(s, k);
 }
 
 /* Xen's daemon takes it for granted that domain 0 has a ring; ours has none. */

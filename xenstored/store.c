@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A store begins and ends. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "xenstored/hash.h"
@@ -49,16 +51,69 @@ void store_log(struct store *s, const char *fmt, ...)
     fflush(s->log);
 }
 
+FILE *store_append(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "a");
+
+    if (fd >= 0 && !f) {
+        int err = errno;
+        close(fd);
+        errno = err;
+    }
+    return f;
+}
+
 int store_log_open(struct store *s, const char *path)
 {
-    FILE *f = path ? fopen(path, "ae") : NULL;
+    FILE *f = path ? store_append(path) : NULL;
 
     if (path && !f)
         return errno;
     if (s->log)
         fclose(s->log);
     s->log = f;
+    free(s->log_path);
+    s->log_path = NULL;
     return 0;
+}
+
+int store_log_name(struct store *s, const char *path)
+{
+    char *name = strdup(path);
+    int err = name ? store_log_open(s, path) : ENOMEM;
+
+    if (err)
+        free(name);
+    else
+        s->log_path = name;
+    return err;
+}
+
+void store_log_reopen(struct store *s)
+{
+    char *path = s->log_path;
+
+    if (!path)
+        return;
+    s->log_path = NULL;
+    int err = store_log_name(s, path);
+    if (err)
+        kr_log(KR_ERR, "cannot go on logging to %s: %s", path, strerror(err));
+    else
+        kr_log(KR_NOTICE, "logging to %s, as the last daemon did", path);
+    free(path);
+}
+
+/* ---- Changes ---- */
+
+void store_publish(struct store *s, const struct tree *fresh, const struct tally *diff, struct tree *old)
+{
+    *old = s->tree;
+    old->tally = NULL;
+    s->tree = *fresh;
+    s->tree.tally = &s->books;
+    tally_merge(&s->books, diff);
 }
 
 /* A change while there are snapshots: the old node, and copies of all on the way to it. */
@@ -162,4 +217,5 @@ void store_free(struct store *s)
     free(s->books.flat);
     if (s->log)
         fclose(s->log);
+    free(s->log_path);
 }

@@ -153,8 +153,8 @@ void cause_unref(struct store *s, struct cause *c);
  */
 void wrl_init(struct store *s);
 void wrl_new_domain(struct domain *d);
-/* d has written; own: a transaction of its own that has just been counted among the open ones. */
-void wrl_wrote(struct store *s, struct domain *d, bool own);
+/* d has written so often; own: a transaction of its own that has just been counted among the open ones. */
+void wrl_wrote(struct store *s, struct domain *d, size_t times, bool own);
 bool wrl_blocked(struct store *s, struct domain *d);
 
 /* ---- Connections (conn.c) ---- */
@@ -185,13 +185,14 @@ struct outmsg {
     uint32_t hash;              /* of those, not 0 */
     struct cause *cause;
     uint64_t deadline_ms;   /* an event for a guest is dropped then; 0: never */
+    bool tail;              /* only the end of one, whose beginning an earlier daemon has sent */
     uint32_t len, sent;     /* with header */
     char data[];            /* struct xsd_sockmsg, payload */
 };
 
 TAILQ_HEAD(outmsg_queue, outmsg);
 LIST_HEAD(outmsg_list, outmsg);
-#define EVENT_BUCKETS 64
+#define EVENT_BUCKETS 64 /* at first */
 LIST_HEAD(watch_list, watch);
 TAILQ_HEAD(tx_queue, tx);
 
@@ -209,10 +210,13 @@ struct conn {
     uint8_t losses;             /* transactions that failed in a row, as far as is of interest */
     struct outmsg_queue out;
     size_t out_bytes;
-    struct outmsg_list events[EVENT_BUCKETS]; /* what a guest has not been told yet */
+    /* What a guest has not been told yet. */
+    struct outmsg_list *events, few_events[EVENT_BUCKETS];
+    uint32_t nr_events, nr_event_buckets;
     struct watch_list watches;
     struct tx_queue txs;
     uint32_t next_tx;
+    unsigned work;              /* nodes that its request has gone through, if they are many */
     size_t in_at, in_have;      /* what is in `in` and has not been handled */
     char in[2 * (sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX)];
 };
@@ -317,7 +321,7 @@ struct tx_record {
 
 TAILQ_HEAD(tx_records, tx_record);
 SLIST_HEAD(tx_bucket, tx_record);
-#define TX_BUCKETS 64
+#define TX_BUCKETS 64 /* at first */
 
 struct tx {
     TAILQ_ENTRY(tx) link;
@@ -329,15 +333,17 @@ struct tx {
     bool ending;            /* it is being committed */
     bool loaded;            /* its trees are those of a state that is being read */
     struct tx_records records;
-    struct tx_bucket bucket[TX_BUCKETS];
-    unsigned count;
+    struct tx_bucket *bucket, few[TX_BUCKETS];
+    unsigned count, nr_buckets;
     size_t charged;         /* memory taken from the domain for this */
 };
 
 int tx_start(struct conn *c, struct tx **out);
 struct tx *tx_find(const struct conn *c, uint32_t id);
-/* Records an access. ENOSPC: the quota of nodes per transaction. */
+/* Records an access. ENOSPC: the quota of nodes per transaction. With access 0 it makes room for another call. */
 int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access);
+/* Takes back such room: what was recorded after the first `count`. */
+void tx_unnote(struct conn *c, struct tx *tx, unsigned count);
 /* Ends it either way. EAGAIN: something it read has changed. */
 int tx_commit(struct conn *c, struct tx *tx, struct cause *cause);
 void tx_free(struct conn *c, struct tx *tx);
@@ -390,19 +396,9 @@ struct request {
     char path[PATH_ABS_MAX + 1];
 };
 
-/* What Xen 4.22 added to the wire. */
-enum {
-    XS_GET_FEATURE = 23,
-    XS_SET_FEATURE = 24,
-    XS_GET_QUOTA = 25,
-    XS_SET_QUOTA = 26,
-};
-
-/* XS_WATCH takes a depth; permissions may name DOMID_ANY. */
-#define XENSTORE_SERVER_FEATURE_WATCHDEPTH 4
-#define XENSTORE_SERVER_FEATURE_DOMID_ANY  8
 #define STORE_FEATURES (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | \
-                        XENSTORE_SERVER_FEATURE_WATCHDEPTH | XENSTORE_SERVER_FEATURE_DOMID_ANY)
+                        XENSTORE_SERVER_FEATURE_WATCHDEPTH | XENSTORE_SERVER_FEATURE_DOMID_ANY | \
+                        XENSTORE_SERVER_FEATURE_KR_CLONE)
 
 void request_handle(struct conn *c, const struct xsd_sockmsg *hdr, const char *data);
 /* Another client has a turn (turn.c), which this request would disturb. */
@@ -412,7 +408,23 @@ int request_strings(const struct request *rq, const char **out, int max);
 /* Decimal, at most max. 0 or EINVAL. */
 int request_number(const char *text, uint64_t max, uint64_t *out);
 int request_ok(struct request *rq);
+/* Puts the absolute form of a node's path into rq->path. */
+int request_node_arg(struct request *rq, const char *arg);
+/* The node at rq->path, for one who has all of `need` (PERM_*); a transaction notes the access. */
+int request_reach(struct request *rq, unsigned need, unsigned access, const struct node **out);
+/* What a new node gets that is made by the model of another's permissions: the same, but owned by the guest
+ * that makes it. NULL for want of memory. */
+struct perms *request_inherit(struct request *rq, struct perms *from);
+/* How many nodes of the path are not there, if the first `found` bytes of it are. */
+unsigned request_missing(const char *path, size_t found);
+/* A transaction depends on the node under which it makes others, and on those not being there. `reserve`: only
+ * sees to it that the same call without it cannot fail. */
+int request_note_create(struct request *rq, size_t found, bool reserve);
+/* A transaction's versions of nodes are charged to it until it ends. */
+int request_charge(struct request *rq, size_t bytes);
 int control_handle(struct request *rq);
+/* XS_KR_CLONE (clone.c). */
+int op_clone(struct request *rq);
 /* CONTROL live-update (update.c); the answer goes to say, or waits for the end of the update. */
 int update_control(struct request *rq, const char *const *arg, int nargs, const char **answer);
 /* Domains and their features and quotas (request_domain.c). */
@@ -472,6 +484,7 @@ struct store {
     unsigned trace;                 /* TRACE_*: what goes to the log file */
     unsigned trace_switches;        /* and what would if it were on */
     FILE *log;                      /* NULL: standard error */
+    char *log_path;                 /* its name if CONTROL has given it: the next daemon logs there too */
     struct update *update;          /* a live update that has been begun, or NULL */
     /* The event loop's: asks for a store_settle() soon; milliseconds of a monotonic clock. */
     void (*kick)(struct store *s);
@@ -498,8 +511,14 @@ enum { TRACE_TABLE(X) TRACE_ALL = (1 << TRACE_COUNT) - 1 };
 
 /* A line for the log file. Callers look at s->trace first. */
 void store_log(struct store *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A file that is appended to, as the log. Does not wait for a pipe's reader. NULL with errno. */
+FILE *store_append(const char *path);
 /* Appends to path from now on; NULL: standard error again. 0 or errno. */
 int store_log_open(struct store *s, const char *path);
+/* The same for a name that is to outlive this daemon. */
+int store_log_name(struct store *s, const char *path);
+/* Opens what the state that was loaded names, if it names any, and says so; loading a state opens no file. */
+void store_log_reopen(struct store *s);
 
 /* store_tick() is wanted at this time at the latest. */
 static inline void store_wake_at(struct store *s, uint64_t ms)
@@ -516,6 +535,8 @@ void store_settle(struct store *s);
 /* Drops guests' events that are too old, goes on with guests that had to wait. */
 void store_tick(struct store *s);
 
+/* fresh's contents become the store's, diff the difference in the books; *old gets what was. */
+void store_publish(struct store *s, const struct tree *fresh, const struct tally *diff, struct tree *old);
 /* n at path, in the current tree, is new or another; or what was there is no more. */
 void store_changed(struct store *s, const char *path, const struct node *n);
 void store_removed(struct store *s, const char *path);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 
 struct options {
     bool full, perms, prefix, tidy, up, recurse, wide, raw, json;
-    long count;
+    long count, depth;  /* below 0: without */
 };
 
 struct run {
@@ -424,10 +425,16 @@ static bool cmd_chmod(struct run *r)
            (!r->o.recurse || walk_below(r, r->arg[0], chmod_node));
 }
 
+static bool cmd_clone(struct run *r)
+{
+    return xs_clone(r->h, r->t, r->arg[0], r->arg[1]) || complain("clone", r->arg[0]);
+}
+
 static bool cmd_watch(struct run *r)
 {
     for (int i = 0; i < r->nargs; i++)
-        if (!xs_watch(r->h, r->arg[i], r->arg[i]))
+        if (!(r->o.depth < 0 ? xs_watch(r->h, r->arg[i], r->arg[i])
+                             : xs_watch_depth(r->h, r->arg[i], r->arg[i], (unsigned)r->o.depth)))
             return complain("watch", r->arg[i]);
     for (long n = 0; r->o.count < 0 || n < r->o.count; n++) {
         char **event = xs_read_watch(r->h, NULL);
@@ -549,6 +556,7 @@ static const struct command {
 } commands[] = {
     { "chmod", "hsur", "PATH MODE...", "set permissions (-r below it too, -u above it too)", 2, -1,
       true, cmd_chmod },
+    { "clone", "hs", "PATH NEW-PATH", "copy a node with all below it", 2, 2, false, cmd_clone },
     { "control", "+hs", "COMMAND [ARG...]", "send a command to the daemon", 1, -1, false,
       cmd_control },
     { "exists", "hsp", "PATH...", "exit with 0 if all exist", 1, -1, false, cmd_exists },
@@ -559,7 +567,8 @@ static const struct command {
       0, 1, false, cmd_ls },
     { "read", "hspR", "PATH...", "values (-p with the path before, -R as they are)", 1, -1, false, cmd_read },
     { "rm", "hst", "PATH...", "remove with all below (-t empty parents too)", 1, -1, true, cmd_rm },
-    { "watch", "hsn:j", "PATH...", "print the path of every change (-n COUNT then exit, -j JSON)", 1, -1,
+    { "watch", "hsn:d:j", "PATH...",
+      "print the path of every change (-n COUNT then exit, -d DEPTH levels below at most, -j JSON)", 1, -1,
       false, cmd_watch },
     { "write", "hsR", "PATH VALUE [PATH VALUE...]", "set values (-R as they are: no \\n, \\x0a, \\012)", 2, -1, true, cmd_write },
 };
@@ -599,8 +608,9 @@ static bool parse_count(const char *text, long *out)
 {
     char *end;
 
+    errno = 0;
     *out = strtol(text, &end, 10);
-    return *text && !*end && *out >= 0;
+    return *text && !*end && *out >= 0 && *out <= UINT_MAX && !errno;
 }
 
 /* -1: go on; else the exit status. */
@@ -608,7 +618,7 @@ static int parse_options(const struct command *cmd, int argc, char **argv, struc
 {
     int c;
 
-    o->count = -1;
+    o->count = o->depth = -1;
     while ((c = getopt(argc, argv, cmd->options)) != -1) {
         switch (c) {
         case 'h': usage_of(stdout, cmd); return 0;
@@ -621,8 +631,8 @@ static int parse_options(const struct command *cmd, int argc, char **argv, struc
         case 't': o->tidy = true; break;
         case 'u': o->up = true; break;
         case 'r': o->recurse = true; break;
-        case 'n':
-            if (parse_count(optarg, &o->count))
+        case 'n': case 'd':
+            if (parse_count(optarg, c == 'n' ? &o->count : &o->depth))
                 break;
             /* fall through */
         default: usage_of(stderr, cmd); return 2;

@@ -24,6 +24,8 @@ static int tx_new(struct conn *c, struct tx **out)
     tree_share(&tx->work, &c->s->tree);
     tx->work.tally = &tx->tally;
     TAILQ_INIT(&tx->records);
+    tx->bucket = tx->few;
+    tx->nr_buckets = TX_BUCKETS;
     tx->charged = sizeof(*tx);
     c->dom->memory += (int64_t)tx->charged;
     c->dom->used[QUOTA_TRANSACTIONS]++;
@@ -79,6 +81,8 @@ void tx_free(struct conn *c, struct tx *tx)
         TAILQ_REMOVE(&tx->records, r, link);
         free(r);
     }
+    if (tx->bucket != tx->few)
+        free(tx->bucket);
     JOURNAL_CONN(c, journal_tx_(c, tx->id, true));
     TAILQ_REMOVE(&c->txs, tx, link);
     c->s->nr_txs--;
@@ -92,6 +96,11 @@ void tx_free(struct conn *c, struct tx *tx)
 
 /* ---- Records ---- */
 
+static size_t record_bytes(const char *path)
+{
+    return sizeof(struct tx_record) + strlen(path) + 1;
+}
+
 static int charge(struct conn *c, struct tx *tx, size_t bytes)
 {
     int err = memory_take(c->s, c->dom, bytes);
@@ -101,11 +110,22 @@ static int charge(struct conn *c, struct tx *tx, size_t bytes)
     return err;
 }
 
+static void discharge(struct conn *c, struct tx *tx, size_t bytes)
+{
+    tx->charged -= bytes;
+    memory_give(c->dom, bytes);
+}
+
+static struct tx_bucket *bucket(const struct tx *tx, uint64_t hash)
+{
+    return &tx->bucket[hash % tx->nr_buckets];
+}
+
 static struct tx_record *record_find(const struct tx *tx, const char *path, uint64_t hash)
 {
     struct tx_record *r;
 
-    SLIST_FOREACH(r, &tx->bucket[hash % TX_BUCKETS], bucket)
+    SLIST_FOREACH(r, bucket(tx, hash), bucket)
         if (r->hash == hash && !strcmp(r->path, path))
             return r;
     return NULL;
@@ -114,6 +134,23 @@ static struct tx_record *record_find(const struct tx *tx, const char *path, uint
 const struct tx_record *tx_record_at(const struct tx *tx, const char *path)
 {
     return record_find(tx, path, hash_name(path, strlen(path), 0));
+}
+
+/* For the control domain, which may touch any number of nodes. Without memory the chains get longer. */
+static void more_buckets(struct tx *tx)
+{
+    unsigned nr = tx->nr_buckets * 4;
+    struct tx_bucket *grown = calloc(nr, sizeof(*grown));
+    struct tx_record *r;
+
+    if (!grown)
+        return;
+    if (tx->bucket != tx->few)
+        free(tx->bucket);
+    tx->bucket = grown;
+    tx->nr_buckets = nr;
+    TAILQ_FOREACH(r, &tx->records, link)
+        SLIST_INSERT_HEAD(bucket(tx, r->hash), r, bucket);
 }
 
 static int record_add(struct tx *tx, const char *path, size_t len, uint64_t hash, unsigned access)
@@ -125,7 +162,9 @@ static int record_add(struct tx *tx, const char *path, size_t len, uint64_t hash
     r->hash = hash;
     r->access = access;
     memcpy(r->path, path, len + 1);
-    SLIST_INSERT_HEAD(&tx->bucket[hash % TX_BUCKETS], r, bucket);
+    if (tx->count >= tx->nr_buckets * 16)
+        more_buckets(tx);
+    SLIST_INSERT_HEAD(bucket(tx, hash), r, bucket);
     TAILQ_INSERT_TAIL(&tx->records, r, link);
     tx->count++;
     return 0;
@@ -147,8 +186,26 @@ int tx_note(struct conn *c, struct tx *tx, const char *path, unsigned access)
     }
     err = quota_check(c->s, c->dom, QUOTA_TX_NODES, tx->count + 1);
     if (!err)
-        err = charge(c, tx, sizeof(*r) + len + 1);
-    return err ? err : record_add(tx, path, len, hash, access);
+        err = charge(c, tx, record_bytes(path));
+    if (err)
+        return err;
+    err = record_add(tx, path, len, hash, access);
+    if (err)
+        discharge(c, tx, record_bytes(path));
+    return err;
+}
+
+void tx_unnote(struct conn *c, struct tx *tx, unsigned count)
+{
+    while (tx->count > count) {
+        struct tx_record *r = TAILQ_LAST(&tx->records, tx_records);
+
+        TAILQ_REMOVE(&tx->records, r, link);
+        SLIST_REMOVE(bucket(tx, r->hash), r, tx_record, bucket);
+        tx->count--;
+        discharge(c, tx, record_bytes(r->path));
+        free(r);
+    }
 }
 
 /* ---- The end ---- */
@@ -250,16 +307,6 @@ static int tally_allowed(const struct store *s, const struct domain *d, const st
                        (uint64_t)((int64_t)s->books.flat[d->domid].nodes + more.nodes));
 }
 
-/* new's contents become the store's; *old gets what was. */
-static void publish(struct store *s, struct tree *fresh, const struct tally *diff, struct tree *old)
-{
-    *old = s->tree;
-    old->tally = NULL;
-    s->tree = *fresh;
-    s->tree.tally = &s->books;
-    tally_merge(&s->books, diff);
-}
-
 /* Removals first, as what was made again afterwards is recorded by what it is now. */
 static void record_changes(struct store *s, const struct tx *tx, const struct tree *old)
 {
@@ -335,9 +382,9 @@ int tx_commit(struct conn *c, struct tx *tx, struct cause *cause)
     if (err) {
         tree_drop(&fresh);
     } else {
-        publish(s, &fresh, &tally, &old);
+        store_publish(s, &fresh, &tally, &old);
         if (wrote(tx))
-            wrl_wrote(s, c->dom, true);
+            wrl_wrote(s, c->dom, 1, true);
         record_changes(s, tx, &old);
         fire_all(s, tx, &old, cause);
         tree_drop(&old);
@@ -425,7 +472,7 @@ int tx_load_record(struct conn *c, struct tx *tx, const char *path, unsigned acc
     size_t len = strlen(path);
     uint64_t hash = hash_name(path, len, 0);
     const struct node *n = tree_find(&tx->work, path);
-    size_t bytes = sizeof(struct tx_record) + len + 1 + (n && access & TX_WROTE ? node_bytes(n) : 0);
+    size_t bytes = record_bytes(path) + (n && access & TX_WROTE ? node_bytes(n) : 0);
 
     if (record_find(tx, path, hash))
         return EEXIST;

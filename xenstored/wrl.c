@@ -44,12 +44,12 @@ static void earn(struct store *s, struct domain *d)
     }
 }
 
-void wrl_wrote(struct store *s, struct domain *d, bool own)
+void wrl_wrote(struct store *s, struct domain *d, size_t times, bool own)
 {
     if (domain_privileged(d) || s->nr_txs <= own)
         return;
     earn(s, d);
-    d->credit -= COST;
+    d->credit -= COST * (int64_t)times;
     if (s->trace & TRACE_WRL)
         store_log(s, "wrl dom %u credit %lld reserve %lld", d->domid, (long long)d->credit,
                   (long long)s->wrl_reserve);

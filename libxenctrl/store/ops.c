@@ -7,25 +7,13 @@
 
 #include "libxenctrl/store/private.h"
 
-static struct iovec string(const char *s)
-{
-    return (struct iovec){ (void *)s, strlen(s) + 1 };
-}
-
 /* Requests whose payload is one string. */
 static void *talk1(struct xs_handle *h, xs_transaction_t t, uint32_t type, const char *arg,
                    unsigned int *len)
 {
-    struct iovec iov = string(arg);
+    struct iovec iov = xs_string(arg);
 
     return xs_talk(h, t, type, &iov, 1, len);
-}
-
-/* For replies of which only success matters. */
-static bool done(void *reply)
-{
-    free(reply);
-    return reply != NULL;
 }
 
 void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *len)
@@ -36,19 +24,19 @@ void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigne
 bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const void *data,
               unsigned int len)
 {
-    struct iovec iov[] = { string(path), { (void *)data, len } };
+    struct iovec iov[] = { xs_string(path), { (void *)data, len } };
 
-    return done(xs_talk(h, t, XS_WRITE, iov, 2, NULL));
+    return xs_done(xs_talk(h, t, XS_WRITE, iov, 2, NULL));
 }
 
 bool xs_mkdir(struct xs_handle *h, xs_transaction_t t, const char *path)
 {
-    return done(talk1(h, t, XS_MKDIR, path, NULL));
+    return xs_done(talk1(h, t, XS_MKDIR, path, NULL));
 }
 
 bool xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path)
 {
-    return done(talk1(h, t, XS_RM, path, NULL));
+    return xs_done(talk1(h, t, XS_RM, path, NULL));
 }
 
 bool xs_restrict(struct xs_handle *h, unsigned domid)
@@ -102,7 +90,7 @@ static int next_part(struct xs_handle *h, xs_transaction_t t, const char *path, 
     unsigned int len;
 
     snprintf(offset, sizeof(offset), "%zu", l->len);
-    struct iovec iov[] = { string(path), string(offset) };
+    struct iovec iov[] = { xs_string(path), xs_string(offset) };
     char *part = xs_talk(h, t, XS_DIRECTORY_PART, iov, 2, &len);
     if (!part)
         return -1;
@@ -215,32 +203,8 @@ bool xs_set_permissions(struct xs_handle *h, xs_transaction_t t, const char *pat
         }
         used += (size_t)n + 1;
     }
-    struct iovec iov[] = { string(path), { text, used } };
-    return done(xs_talk(h, t, XS_SET_PERMS, iov, 2, NULL));
-}
-
-/* ---- Watches ---- */
-
-bool xs_watch(struct xs_handle *h, const char *path, const char *token)
-{
-    struct iovec iov[] = { string(path), string(token) };
-
-    return xs_start_reader(h) && done(xs_talk(h, XBT_NULL, XS_WATCH, iov, 2, NULL));
-}
-
-bool xs_unwatch(struct xs_handle *h, const char *path, const char *token)
-{
-    struct iovec iov[] = { string(path), string(token) };
-    bool ok = done(xs_talk(h, XBT_NULL, XS_UNWATCH, iov, 2, NULL));
-    int err = errno;
-
-    if (h->unwatch_filter) {
-        pthread_mutex_lock(&h->state_lock);
-        xs_filter_events(h, path, token);
-        pthread_mutex_unlock(&h->state_lock);
-    }
-    errno = err;
-    return ok;
+    struct iovec iov[] = { xs_string(path), { text, used } };
+    return xs_done(xs_talk(h, t, XS_SET_PERMS, iov, 2, NULL));
 }
 
 /* ---- Transactions ---- */
@@ -256,50 +220,41 @@ xs_transaction_t xs_transaction_start(struct xs_handle *h)
 
 bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool abort)
 {
-    return done(talk1(h, t, XS_TRANSACTION_END, abort ? "F" : "T", NULL));
+    return xs_done(talk1(h, t, XS_TRANSACTION_END, abort ? "F" : "T", NULL));
 }
 
 /* ---- Domains ---- */
 
-/* A number as the wire has it; valid until the end of the caller's block. */
-#define DECIMAL(v) string(decimal((char[24]){ 0 }, (v)))
-
-static const char *decimal(char *buf, unsigned long v)
-{
-    snprintf(buf, 24, "%lu", v);
-    return buf;
-}
-
 bool xs_introduce_domain(struct xs_handle *h, unsigned int domid, unsigned long mfn,
                          unsigned int eventchn)
 {
-    struct iovec iov[] = { DECIMAL(domid), DECIMAL(mfn), DECIMAL(eventchn) };
+    struct iovec iov[] = { XS_DECIMAL(domid), XS_DECIMAL(mfn), XS_DECIMAL(eventchn) };
 
-    return done(xs_talk(h, XBT_NULL, XS_INTRODUCE, iov, 3, NULL));
+    return xs_done(xs_talk(h, XBT_NULL, XS_INTRODUCE, iov, 3, NULL));
 }
 
 bool xs_set_target(struct xs_handle *h, unsigned int domid, unsigned int target)
 {
-    struct iovec iov[] = { DECIMAL(domid), DECIMAL(target) };
+    struct iovec iov[] = { XS_DECIMAL(domid), XS_DECIMAL(target) };
 
-    return done(xs_talk(h, XBT_NULL, XS_SET_TARGET, iov, 2, NULL));
+    return xs_done(xs_talk(h, XBT_NULL, XS_SET_TARGET, iov, 2, NULL));
 }
 
 static void *talk_domid(struct xs_handle *h, uint32_t type, unsigned int domid)
 {
-    struct iovec iov = DECIMAL(domid);
+    struct iovec iov = XS_DECIMAL(domid);
 
     return xs_talk(h, XBT_NULL, type, &iov, 1, NULL);
 }
 
 bool xs_resume_domain(struct xs_handle *h, unsigned int domid)
 {
-    return done(talk_domid(h, XS_RESUME, domid));
+    return xs_done(talk_domid(h, XS_RESUME, domid));
 }
 
 bool xs_release_domain(struct xs_handle *h, unsigned int domid)
 {
-    return done(talk_domid(h, XS_RELEASE, domid));
+    return xs_done(talk_domid(h, XS_RELEASE, domid));
 }
 
 char *xs_get_domain_path(struct xs_handle *h, unsigned int domid)
@@ -320,7 +275,7 @@ bool xs_is_domain_introduced(struct xs_handle *h, unsigned int domid)
 
 char *xs_control_command(struct xs_handle *h, const char *cmd, void *data, unsigned int len)
 {
-    struct iovec iov[] = { string(cmd), { data, len } };
+    struct iovec iov[] = { xs_string(cmd), { data, len } };
 
     return xs_talk(h, XBT_NULL, XS_CONTROL, iov, 2, NULL);
 }

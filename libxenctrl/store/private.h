@@ -10,6 +10,9 @@
 #define LIBXENSTORE_PRIVATE_H
 
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 #include <sys/uio.h>
 
@@ -24,6 +27,16 @@ struct xs_msg {
 
 STAILQ_HEAD(xs_msg_queue, xs_msg);
 
+/* A watch on a connection over the device (watch.c). */
+struct xs_watched {
+    SLIST_ENTRY(xs_watched) link;
+    unsigned int depth;
+    const char *token;  /* behind the path */
+    char path[];
+};
+
+SLIST_HEAD(xs_watched_list, xs_watched);
+
 struct xs_handle {
     int fd;
     bool is_socket;
@@ -35,6 +48,7 @@ struct xs_handle {
     pthread_cond_t reply_cond, event_cond;
     struct xs_msg *reply;           /* what the reader took off for the requester */
     struct xs_msg_queue events;
+    struct xs_watched_list watches; /* empty for sockets */
     int error;                      /* the stream is dead: errno; 0 while it lives */
     int pipe[2];                    /* readable while events wait; -1 until someone asks */
 
@@ -51,8 +65,10 @@ int xs_send_msg(struct xs_handle *h, const struct xsd_sockmsg *hdr, const struct
 /* Starts the reader if there is none. */
 bool xs_start_reader(struct xs_handle *h);
 void xs_stop_reader(struct xs_handle *h);
-/* Puts an event into the queue. state_lock is held. */
+/* Puts an event into the queue, unless no watch wants it. state_lock is held. */
 void xs_queue_event(struct xs_handle *h, struct xs_msg *m);
+/* Only watches of less depth have this path below theirs, with this token. state_lock is held. */
+bool xs_is_too_deep(const struct xs_handle *h, const char *path, const char *token);
 /* Drops events that the watch (path, token) caused. state_lock is held. */
 void xs_filter_events(struct xs_handle *h, const char *path, const char *token);
 
@@ -62,5 +78,28 @@ void xs_filter_events(struct xs_handle *h, const char *path, const char *token);
  */
 void *xs_talk(struct xs_handle *h, xs_transaction_t t, uint32_t type, const struct iovec *iov,
               unsigned count, unsigned int *len);
+
+/* ---- Parts of requests, ends of replies ---- */
+
+static inline struct iovec xs_string(const char *s)
+{
+    return (struct iovec){ (void *)s, strlen(s) + 1 };
+}
+
+/* A number as the wire has it; valid until the end of the caller's block. */
+#define XS_DECIMAL(v) xs_string(xs_decimal((char[24]){ 0 }, (v)))
+
+static inline const char *xs_decimal(char *buf, unsigned long v)
+{
+    snprintf(buf, 24, "%lu", v);
+    return buf;
+}
+
+/* For replies of which only success matters. */
+static inline bool xs_done(void *reply)
+{
+    free(reply);
+    return reply != NULL;
+}
 
 #endif

@@ -78,6 +78,7 @@ struct xs_handle *xs_open(unsigned long flags)
     h->unwatch_filter = flags & XS_UNWATCH_FILTER;
     h->stop_fd = h->pipe[0] = h->pipe[1] = -1;
     STAILQ_INIT(&h->events);
+    SLIST_INIT(&h->watches);
     pthread_mutex_init(&h->request_lock, NULL);
     pthread_mutex_init(&h->state_lock, NULL);
     pthread_cond_init(&h->reply_cond, NULL);
@@ -94,11 +95,16 @@ static void close_fd(int *fd)
 
 static void handle_free(struct xs_handle *h)
 {
+    struct xs_watched *w;
     struct xs_msg *m;
 
     while ((m = STAILQ_FIRST(&h->events))) {
         STAILQ_REMOVE_HEAD(&h->events, link);
         free(m);
+    }
+    while ((w = SLIST_FIRST(&h->watches))) {
+        SLIST_REMOVE_HEAD(&h->watches, link);
+        free(w);
     }
     free(h->reply);
     close_fd(&h->fd);

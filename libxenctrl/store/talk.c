@@ -43,20 +43,26 @@ static void pipe_lower(struct xs_handle *h)
         ;
 }
 
-void xs_queue_event(struct xs_handle *h, struct xs_msg *m)
-{
-    if (STAILQ_EMPTY(&h->events))
-        pipe_raise(h);
-    STAILQ_INSERT_TAIL(&h->events, m, link);
-    pthread_cond_signal(&h->event_cond);
-}
-
 /* The token behind the path, or NULL if the daemon sent something else than two strings. */
 static const char *event_token(const struct xs_msg *m)
 {
     size_t path = strlen(m->body) + 1;
 
     return path < m->hdr.len ? m->body + path : NULL;
+}
+
+void xs_queue_event(struct xs_handle *h, struct xs_msg *m)
+{
+    const char *token = event_token(m);
+
+    if (token && xs_is_too_deep(h, m->body, token)) {
+        free(m);
+        return;
+    }
+    if (STAILQ_EMPTY(&h->events))
+        pipe_raise(h);
+    STAILQ_INSERT_TAIL(&h->events, m, link);
+    pthread_cond_signal(&h->event_cond);
 }
 
 void xs_filter_events(struct xs_handle *h, const char *path, const char *token)

@@ -90,7 +90,7 @@ static void body(struct maker *m, uint32_t type)
     case STATE_KR_TX: add(m, (uint32_t[]){ id, n & 3, n >> 7, 0 }, 16); break;
     case STATE_KR_TX_NODE: add(m, (uint32_t[]){ n & 63, n >> 7 }, 8); node_body(m, 0); break;
     case STATE_NODE: node_body(m, n ? 0 : id); break;
-    case STATE_KR_REMOVED: add(m, name, strlen(name) + 1); break;
+    case STATE_KR_REMOVED: case STATE_KR_LOG: add(m, name, strlen(name) + 1); break;
     case STATE_KR_DOMAIN: {
         struct state_kr_domain h = { (uint16_t)id, (uint16_t)(n & 3), n >> 2 & 3, { 1 } };
         add(m, &h, sizeof(h));
@@ -123,7 +123,7 @@ static void make(struct maker *m)
     add(m, &h, sizeof(h));
     while (m->p < m->end && m->len + 512 < sizeof(m->out)) {
         uint8_t t = next(m);
-        struct state_record r = { t % 32 < 9 ? t % 32 : STATE_KR_GLOBAL + (t % 32 - 9) % 15, 0 };
+        struct state_record r = { t % 32 < 9 ? t % 32 : STATE_KR_GLOBAL + (t % 32 - 9) % 16, 0 };
         size_t at = m->len;
 
         add(m, &r, sizeof(r));
@@ -191,6 +191,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(&f);
         struct fake_client *user = fake_connect(&f);
         fake_talk(&f, user, 0, XS_WRITE, 0, "/after\0v", 8, &msg);
+        fake_talk(&f, user, 0, XS_KR_CLONE, 0, "/a\0/after/a", 12, &msg);
+        fake_talk(&f, user, 0, XS_KR_CLONE, 0, "/local\0/after/b", 16, &msg);
+        check(&f);
         fake_talk(&f, user, 0, XS_RM, 0, "/a", 3, &msg);
         fake_disconnect(&f, user);
         fake_domain_down(&f, 1);

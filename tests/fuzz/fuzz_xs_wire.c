@@ -32,7 +32,7 @@ static const char *const pieces[] = {
     "data/y", "data/y/z", "@releaseDomain", "@introduceDomain", "/local/domain/1", "n0", "b1",
     "r1", "w2", "T", "F", "1", "2", "7", "0", "tok", "check", "quota", "set", "nodes", "", "//",
     "/a/", "data\xff", "@releaseDomain/1", "r32757", "w1", "memory", "soft-memory", "max", "-r",
-    "4294967295", "watches", "log", "+io", "memreport", "live-update", "-s", "-f", "15", "3",
+    "4294967295", "watches", "log", "+io", "memreport", "live-update", "-s", "-f", "15", "3", "/a/c", "/b", "data/c", "1073741839",
 };
 
 /* Up to four pieces, each with its NUL except sometimes the last. */
@@ -64,8 +64,10 @@ static void put(struct script *s, unsigned to, const void *data, size_t len)
 static void request(struct script *s, unsigned to)
 {
     char buf[sizeof(struct xsd_sockmsg) + 256];
-    struct xsd_sockmsg hdr = { .type = next(s) % 28u, .tx_id = next(s) & 3u };
+    struct xsd_sockmsg hdr = { .type = next(s) % 32u, .tx_id = next(s) & 3u };
 
+    if (hdr.type >= 28)
+        hdr.type = XS_KR_CLONE;
     hdr.len = (uint32_t)payload(s, buf + sizeof(hdr), 256);
     memcpy(buf, &hdr, sizeof(hdr));
     put(s, to, buf, sizeof(hdr) + hdr.len);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every function of libxenstore, over both of its ways to the daemon: its socket, and the kernel's
- * device, for which this program's open() stands in.
+ * device, for which this program's open() stands in. Behind that a thread does what Linux does: of a
+ * watch it takes the path and the token, and passes on everything else as it is.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -47,6 +49,88 @@ static int connect_daemon(void)
     return fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ? -1 : fd;
 }
 
+/* ---- Linux's drivers/xen/xenbus/xenbus_dev_frontend.c ---- */
+
+struct kernel {
+    int user, daemon;
+};
+
+static bool take(int fd, void *buf, size_t len)
+{
+    for (size_t n = 0; n < len;) {
+        ssize_t got = recv(fd, (char *)buf + n, len - n, 0);
+        if (got <= 0)
+            return false;
+        n += (size_t)got;
+    }
+    return true;
+}
+
+static bool give(int fd, const void *buf, size_t len)
+{
+    for (size_t n = 0; n < len;) {
+        ssize_t put = send(fd, (const char *)buf + n, len - n, MSG_NOSIGNAL);
+        if (put <= 0)
+            return false;
+        n += (size_t)put;
+    }
+    return true;
+}
+
+static bool pass_request(const struct kernel *k)
+{
+    struct { struct xsd_sockmsg hdr; char body[XENSTORE_PAYLOAD_MAX]; } m;
+
+    if (!take(k->user, &m.hdr, sizeof(m.hdr)) || m.hdr.len > sizeof(m.body) || !take(k->user, m.body, m.hdr.len))
+        return false;
+    if (m.hdr.type == XS_WATCH) {
+        size_t path = strnlen(m.body, m.hdr.len) + 1;
+        m.hdr.len = (uint32_t)(path + strnlen(m.body + path, m.hdr.len - path) + 1);
+    }
+    return give(k->daemon, &m, sizeof(m.hdr) + m.hdr.len);
+}
+
+static bool pass_reply(const struct kernel *k)
+{
+    char buf[4096];
+    ssize_t n = recv(k->daemon, buf, sizeof(buf), 0);
+
+    return n > 0 && give(k->user, buf, (size_t)n);
+}
+
+static void *kernel_thread(void *arg)
+{
+    struct kernel k = *(struct kernel *)arg;
+    struct pollfd p[2] = { { .fd = k.user, .events = POLLIN }, { .fd = k.daemon, .events = POLLIN } };
+    bool ok = true;
+
+    free(arg);
+    while (ok && poll(p, 2, -1) > 0) {
+        if (p[1].revents)
+            ok = pass_reply(&k);
+        if (ok && p[0].revents)
+            ok = pass_request(&k);
+    }
+    close(k.user);
+    close(k.daemon);
+    return NULL;
+}
+
+static int open_device(void)
+{
+    struct kernel *k = malloc(sizeof(*k));
+    pthread_t thread;
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+        abort();
+    *k = (struct kernel){ ends[1], connect_daemon() };
+    if (k->daemon < 0 || pthread_create(&thread, NULL, kernel_thread, k))
+        abort();
+    pthread_detach(thread);
+    return ends[0];
+}
+
 int open(const char *path, int flags, ...)
 {
     va_list al;
@@ -58,7 +142,7 @@ int open(const char *path, int flags, ...)
     if (!strcmp(path, "/dev/xen/xenbus")) {
         w.device_opens++;
         if (w.device)
-            return connect_daemon();
+            return open_device();
         errno = ENOENT;
         return -1;
     }
@@ -219,6 +303,191 @@ static void domains(void **state)
     xs_close(h);
 }
 
+/* ---- What Xen 4.22 and we have added ---- */
+
+static void features(void **state)
+{
+    struct xs_handle *h = open_store();
+    unsigned f = 0;
+
+    assert_true(xs_get_features_supported(h, &f));
+    assert_int_equal(f, STORE_FEATURES);
+    assert_true(xs_get_features_domain(h, 3, &f));
+    assert_int_equal(f, STORE_FEATURES);
+    assert_true(xs_set_features_domain(h, 3, XENSTORE_SERVER_FEATURE_ERROR));
+    assert_true(xs_get_features_domain(h, 3, &f));
+    assert_int_equal(f, XENSTORE_SERVER_FEATURE_ERROR);
+    f = 77;
+    assert_false(xs_get_features_domain(h, 9, &f));
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(f, 77);
+    assert_false(xs_set_features_domain(h, 3, 1u << 20));
+    assert_int_equal(errno, EINVAL);
+    assert_false(xs_set_features_domain(h, 9, 1));
+    assert_int_equal(errno, ENOENT);
+    xs_close(h);
+}
+
+static void quotas(void **state)
+{
+    struct xs_handle *h = open_store();
+    const char **names;
+    unsigned n = 0, v = 77, nodes = 0;
+
+    names = xs_get_quota_names(h, &n);
+    assert_non_null(names);
+    assert_int_equal(n, QUOTA_COUNT);
+    assert_null(names[n]);
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(quota_by_name(names[i]), i);
+        assert_true(xs_get_global_quota(h, names[i], &v));
+        assert_int_equal(v, quota_info[i].dflt);
+        nodes += !strcmp(names[i], "nodes");
+    }
+    assert_int_equal(nodes, 1);
+    free(names);
+    assert_true(xs_set_global_quota(h, "nodes", 500));
+    assert_true(xs_get_global_quota(h, "nodes", &v));
+    assert_int_equal(v, 500);
+    assert_true(xs_get_domain_quota(h, 3, "nodes", &v));
+    assert_int_equal(v, 500);
+    assert_true(xs_set_domain_quota(h, 3, "nodes", UINT_MAX));
+    assert_true(xs_get_domain_quota(h, 3, "nodes", &v));
+    assert_int_equal(v, UINT_MAX);
+    assert_true(xs_get_domain_quota(h, 4, "nodes", &v));
+    assert_int_equal(v, 500);
+    assert_false(xs_get_global_quota(h, "nothing", &v));
+    assert_int_equal(errno, EINVAL);
+    assert_false(xs_set_global_quota(h, "nothing", 1));
+    assert_false(xs_get_domain_quota(h, 9, "nodes", &v));
+    assert_int_equal(errno, ENOENT);
+    assert_false(xs_set_domain_quota(h, 9, "nodes", 1));
+    assert_int_equal(v, 500);
+    xs_close(h);
+}
+
+/* The next event is this one. */
+static void heard(struct xs_handle *h, const char *path, const char *token)
+{
+    char **e = xs_read_watch(h, NULL);
+
+    assert_non_null(e);
+    assert_string_equal(e[XS_WATCH_PATH], path);
+    assert_string_equal(e[XS_WATCH_TOKEN], token);
+    free(e);
+}
+
+/* All events until now have come: those of what is written last are there. */
+static void nothing_else(struct xs_handle *h, struct xs_handle *other)
+{
+    assert_true(xs_write(other, XBT_NULL, "/end", "", 0));
+    heard(h, "/end", "end");
+    assert_null(xs_check_watch(h));
+}
+
+/* Of two watches with one token one has it. Over the device either's event may be the other's. */
+static void heard_deep(struct xs_handle *h, struct xs_handle *other)
+{
+    assert_true(xs_write(other, XBT_NULL, "/w/a/b", "1", 1));
+    heard(h, "/w/a/b", "one");
+    if (w.device)
+        heard(h, "/w/a/b", "one");
+}
+
+/* By a socket the daemon, over the device the library leaves out what is too deep. */
+static void depth(void **state)
+{
+    struct xs_handle *h = open_store(), *other = open_store();
+
+    assert_true(xs_watch(h, "/end", "end"));
+    heard(h, "/end", "end");
+    assert_true(xs_watch_depth(h, "/w", "one", 1));
+    heard(h, "/w", "one");
+    assert_true(xs_watch_try_depth(h, "/w/a", "zero", 0));
+    heard(h, "/w/a", "zero");
+    assert_true(xs_watch_depth(h, "/", "root", 1));
+    heard(h, "/", "root");
+    assert_true(xs_write(other, XBT_NULL, "/w/a/b/c", "1", 1));
+    assert_true(xs_write(other, XBT_NULL, "/wide/b", "1", 1));
+    assert_true(xs_write(other, XBT_NULL, "/end", "", 0));
+    heard(h, "/end", "root"); /* and nothing before */
+    heard(h, "/end", "end");
+    assert_true(xs_write(other, XBT_NULL, "/w/a", "1", 1));
+    heard(h, "/w/a", "one");
+    heard(h, "/w/a", "zero");
+    assert_true(xs_write(other, XBT_NULL, "/w", "1", 1));
+    heard(h, "/w", "root");
+    heard(h, "/w", "one");
+    assert_true(xs_rm(other, XBT_NULL, "/w"));
+    heard(h, "/w", "root");
+    heard(h, "/w", "one");
+    heard(h, "/w/a", "zero");
+    assert_true(xs_unwatch(h, "/", "root"));
+    nothing_else(h, other);
+    /* A watch without depth, or a deeper one, with the same token has what a shallow one has not. */
+    assert_true(xs_watch(h, "/w/a", "one"));
+    heard(h, "/w/a", "one");
+    heard_deep(h, other);
+    assert_true(xs_unwatch(h, "/w/a", "one"));
+    assert_true(xs_write(other, XBT_NULL, "/w/a/b", "1", 1));
+    nothing_else(h, other);
+    assert_true(xs_watch_depth(h, "/w/a", "one", 1));
+    heard(h, "/w/a", "one");
+    heard_deep(h, other);
+    assert_true(xs_write(other, XBT_NULL, "/w/a/b/c", "1", 1));
+    nothing_else(h, other);
+    /* One that is refused leaves nothing behind. */
+    assert_false(xs_watch_depth(h, "bad path", "end", 0));
+    assert_int_equal(errno, EINVAL);
+    assert_false(xs_unwatch(h, "/end/none", "end"));
+    nothing_else(h, other);
+    xs_close(h);
+    xs_close(other);
+}
+
+/* With a depth special events tell whose they are. Linux takes the depth away, so over its device it is refused. */
+static void depth_special(void **state)
+{
+    struct xs_handle *h = open_store();
+
+    assert_true(xs_watch_depth(h, "@introduceDomain", "plain", 0));
+    heard(h, "@introduceDomain", "plain");
+    assert_int_equal(xs_watch_depth(h, "@introduceDomain", "number", 1), !w.device);
+    if (w.device)
+        assert_int_equal(errno, ENOSYS);
+    else
+        heard(h, "@introduceDomain", "number");
+    assert_true(xs_introduce_domain(h, 3, 1, 1));
+    heard(h, "@introduceDomain", "plain");
+    if (!w.device)
+        heard(h, "@introduceDomain/3", "number");
+    assert_null(xs_check_watch(h));
+    xs_close(h);
+}
+
+static void clones(void **state)
+{
+    struct xs_handle *h = open_store();
+    xs_transaction_t t;
+
+    assert_true(xs_write(h, XBT_NULL, "/a/b", "value", 5));
+    assert_true(xs_clone(h, XBT_NULL, "/a", "/copy/of/a"));
+    expect(h, XBT_NULL, "/copy/of/a/b", "value");
+    assert_false(xs_clone(h, XBT_NULL, "/a", "/copy"));
+    assert_int_equal(errno, EEXIST);
+    assert_false(xs_clone(h, XBT_NULL, "/a", "/a/b/c"));
+    assert_int_equal(errno, EINVAL);
+    assert_false(xs_clone(h, XBT_NULL, "/none", "/c"));
+    assert_int_equal(errno, ENOENT);
+    t = xs_transaction_start(h);
+    assert_true(xs_clone(h, t, "/a", "/again"));
+    expect(h, t, "/again/b", "value");
+    assert_null(xs_read(h, XBT_NULL, "/again/b", NULL));
+    assert_true(xs_transaction_end(h, t, false));
+    expect(h, XBT_NULL, "/again/b", "value");
+    xs_close(h);
+}
+
 static void daemon_itself(void **state)
 {
     struct xs_handle *h = open_store();
@@ -294,7 +563,8 @@ int main(void)
 {
 #define T(f) { #f " by socket", f, setup, teardown, NULL }, { #f " by device", f, setup, teardown, &w }
     const struct CMUnitTest tests[] = {
-        T(nodes), T(watches), T(domains), T(daemon_itself), T(old_names), cmocka_unit_test(places),
+        T(nodes), T(watches), T(domains), T(daemon_itself), T(old_names), T(features), T(quotas),
+        T(depth), T(depth_special), T(clones), cmocka_unit_test(places),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

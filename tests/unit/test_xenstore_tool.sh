@@ -74,6 +74,34 @@ expect 0 '[
 ]' xs ls -j /esc
 expect 0 '{"path": "/esc/a", "watch": "/esc/a"}' xs watch -j -n 1 /esc/a
 expect 0 '' xs rm /esc
+expect 0 '/w' xs watch -d 0 -n 1 /w
+expect 2 '' xs watch -d -1 /w
+expect 2 '' xs watch -d x /w
+expect 2 '' xs watch -d 99999999999 /w
+expect 0 '' xs write /w/x ''
+timeout 10 "$build/xenstored/xenstore" watch -d 1 -n 4 /w >"$dir/watched" &
+watcher=$!
+tries=0
+while ! [ -s "$dir/watched" ] && [ $tries -lt 500 ]; do tries=$((tries + 1)); sleep 0.02; done
+expect 0 '' xs write /w/x/too-deep v
+expect 0 '' xs write /w/y v
+expect 0 '' xs clone /w/x /w/z
+expect 0 '' xs write /w v
+wait "$watcher" || { echo "FAILED: xenstore watch -d: $?"; failed=1; }
+expect 0 '/w
+/w/y
+/w/z
+/w' cat "$dir/watched"
+expect 0 '' xs chmod /w/x/too-deep r0 w6
+expect 0 '' "$build/xenstored/xenstore-clone" /w/x /copy/of
+expect 0 '/copy/of = ""   (n0)
+/copy/of/too-deep = "v"   (r0,w6)' xs ls -fp /copy
+expect 1 '' xs clone /w/x /copy/of
+grep -q "cannot clone /w/x: File exists" "$dir/err" || { echo "FAILED: no clear message"; failed=1; }
+expect 1 '' xs clone /w /w/w
+expect 2 '' xs clone /w
+expect 2 '' xs clone /w /x /y
+expect 0 '' xs rm /w /copy
 expect 0 '' xs chmod /a/b n0 r5 b7
 expect 0 'b = "one"   (n0,r5,b7)
 c = "two words"   (n0)' xs ls -p /a
@@ -101,10 +129,18 @@ expect 1 '' "$build/xenstored/xenstored" -D
 expect 2 '' "$build/xenstored/xenstored" -Q nothing=3
 expect 0 'other' xs read /local/domain/0/name
 
-# A live update in the same process; a restart after a kill; and one that begins anew.
+# logged WHAT LOG
+logged() { grep -q "$1" "$2" 2>/dev/null || { echo "FAILED: $1 is not in $2"; failed=1; }; }
+
+# A live update in the same process; a restart after a kill; and one that begins anew. What the log has been
+# set to stays.
+expect 0 'OK' xs control logfile "$dir/named"
 expect 0 'OK' xs control live-update "$(command -v "$build/xenstored/xenstored")"
 expect 0 'other' xs read /local/domain/0/name
 kill -0 "$daemon" || { echo "FAILED: another process after a live update"; failed=1; }
+expect 0 '' xs write /logged/by-next v
+logged 'WRITE /logged/by-next' "$dir/named"
+logged "logging to $dir/named, as the last daemon did" "$dir/log"
 again() {
     kill -9 "$daemon"; wait "$daemon" 2>/dev/null
     rm -f "$dir/pid"
@@ -119,8 +155,12 @@ again() {
 }
 again
 expect 0 'other' xs read /local/domain/0/name
+expect 0 '' xs write /logged/by-another v
+logged 'WRITE /logged/by-another' "$dir/named"
 again -R
 expect 1 '' xs read /local/domain/0/name
+expect 0 '' xs write /logged/by-none v
+! grep -q by-none "$dir/named" || { echo "FAILED: a daemon that begins anew logs where the last one did"; failed=1; }
 
 kill "$daemon"
 wait "$daemon" || { echo "FAILED: the daemon's exit status is $?"; failed=1; }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -316,6 +318,193 @@ static void test_no_descriptors(void **state)
     xs_close(more);
 }
 
+/* ---- A daemon that is another ---- */
+
+struct other {
+    const char *feature;        /* what it answers to GET_FEATURE and GET_QUOTA; NULL: as Xen 4.17's to all of 4.22's */
+    size_t len;
+    bool bare;                  /* as Xen 4.22's it takes an empty string for a domain or a name, and a wrong one */
+    unsigned watches, clones;   /* requests that it has seen */
+    int listener;
+    pthread_t thread;
+    char path[64];
+};
+
+static bool get_all(int fd, void *buf, size_t len)
+{
+    return !len || recv(fd, buf, len, MSG_WAITALL) == (ssize_t)len;
+}
+
+static void put_message(int fd, uint32_t type, uint32_t id, const char *body, size_t len)
+{
+    struct xsd_sockmsg hdr = { type, id, 0, (uint32_t)len };
+
+    xs_write_all(fd, &hdr, sizeof(hdr));
+    xs_write_all(fd, body, (unsigned)len);
+}
+
+static void answer(struct other *o, int fd, const struct xsd_sockmsg *hdr, const char *body)
+{
+    unsigned strings = 0;
+
+    for (uint32_t i = 0; i < hdr->len; i++)
+        strings += !body[i];
+    o->watches += hdr->type == XS_WATCH;
+    o->clones += hdr->type == XS_KR_CLONE;
+    if (!hdr->len && !o->feature)
+        return; /* oxenstored waits for something to come, for ever */
+    if ((hdr->type == XS_GET_FEATURE || hdr->type == XS_GET_QUOTA) && o->bare && hdr->len == 1)
+        put_message(fd, XS_ERROR, hdr->req_id, "EINVAL", 7);
+    else if ((hdr->type == XS_GET_FEATURE || hdr->type == XS_GET_QUOTA) && o->feature)
+        put_message(fd, hdr->type, hdr->req_id, o->feature, o->len);
+    else if (hdr->type >= XS_TYPE_COUNT)
+        put_message(fd, XS_ERROR, hdr->req_id, "ENOSYS", 7);
+    else if (hdr->type == XS_WATCH && strings != 2)
+        put_message(fd, XS_ERROR, hdr->req_id, "EINVAL", 7);
+    else
+        put_message(fd, hdr->type, hdr->req_id, "OK", 3);
+    if (hdr->type == XS_WATCH)
+        put_message(fd, XS_WATCH_EVENT, 0, body, hdr->len);
+}
+
+static void *serve_other(void *arg)
+{
+    struct other *o = arg;
+    char body[XENSTORE_PAYLOAD_MAX];
+    struct xsd_sockmsg hdr;
+    int fd = accept(o->listener, NULL, NULL);
+
+    while (get_all(fd, &hdr, sizeof(hdr)) && hdr.len <= sizeof(body) && get_all(fd, body, hdr.len))
+        answer(o, fd, &hdr, body);
+    close(fd);
+    return NULL;
+}
+
+static struct xs_handle *other_start(struct other *o, const char *feature, size_t len)
+{
+    memset(o, 0, sizeof(*o));
+    o->feature = feature;
+    o->len = len;
+    snprintf(o->path, sizeof(o->path), "/tmp/kr-xs-other-%d", (int)getpid());
+    setenv("XENSTORED_PATH", o->path, 1);
+    o->listener = loop_make_socket(o->path);
+    assert_true(o->listener >= 0);
+    assert_int_equal(fcntl(o->listener, F_SETFL, 0), 0);
+    assert_int_equal(pthread_create(&o->thread, NULL, serve_other, o), 0);
+    struct xs_handle *h = xs_open(0);
+    assert_non_null(h);
+    return h;
+}
+
+static void other_stop(struct other *o, struct xs_handle *h)
+{
+    xs_close(h);
+    pthread_join(o->thread, NULL);
+    close(o->listener);
+    unlink(o->path);
+}
+
+#define NOT_THERE(call) do { errno = 0; assert_false(call); assert_int_equal(errno, ENOSYS); } while (0)
+
+/* What an old daemon does not know is said to be so, and is not taken for something else. */
+static void test_old_daemon(void **state)
+{
+    static const struct { const char *feature; size_t len; } cases[] = { { NULL, 0 }, { "3", 2 } };
+
+    for (size_t i = 0; i < 2; i++) {
+        struct other o;
+        struct xs_handle *h = other_start(&o, cases[i].feature, cases[i].len);
+        unsigned v = 77;
+
+        if (!cases[i].feature) {
+            NOT_THERE(xs_get_features_supported(h, &v));
+            NOT_THERE(xs_get_features_domain(h, 1, &v));
+            NOT_THERE(xs_get_quota_names(h, &v));
+            NOT_THERE(xs_get_global_quota(h, "nodes", &v));
+            NOT_THERE(xs_get_domain_quota(h, 1, "nodes", &v));
+            assert_int_equal(v, 77);
+        }
+        NOT_THERE(xs_set_features_domain(h, 1, 3));
+        NOT_THERE(xs_set_global_quota(h, "nodes", 1));
+        NOT_THERE(xs_set_domain_quota(h, 1, "nodes", 1));
+        NOT_THERE(xs_clone(h, XBT_NULL, "/a", "/b"));
+        assert_int_equal(o.clones, 1);
+        NOT_THERE(xs_watch_depth(h, "/a", "t", 1));
+        assert_int_equal(o.watches, 0); /* it would have been one of any depth */
+        assert_true(xs_watch_try_depth(h, "/a", "t", 1));
+        char **e = xs_read_watch(h, NULL);
+        assert_non_null(e);
+        assert_string_equal(e[XS_WATCH_PATH], "/a");
+        assert_string_equal(e[XS_WATCH_TOKEN], "t");
+        free(e);
+        assert_int_equal(o.watches, 1);
+        assert_true(xs_write(h, XBT_NULL, "/goes/on", "", 0));
+        other_stop(&o, h);
+    }
+}
+
+/* Answers that are not what they should be. */
+static void test_odd_answers(void **state)
+{
+    static const struct { const char *text; size_t len; } numbers[] = {
+        { "", 0 }, { "", 1 }, { "x", 2 }, { "-1", 3 }, { "+1", 3 }, { " 1", 3 }, { "1 ", 3 }, { "1x", 3 }, { "0x1", 4 },
+        { "4294967296", 11 }, { "99999999999999999999999", 24 },
+    };
+    static const struct { const char *text; size_t len; unsigned n; } lists[] = {
+        { "", 0, 0 }, { "", 1, 0 }, { "   ", 4, 0 }, { "one", 3, 1 }, { "one", 4, 1 }, { "one two", 8, 2 },
+        { " one  two ", 11, 2 }, { "one two\0three four", 19, 2 },
+    };
+    struct other o;
+    unsigned v = 77;
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct xs_handle *h = other_start(&o, numbers[i].text, numbers[i].len);
+
+        assert_false(xs_get_features_supported(h, &v) || errno != EIO);
+        assert_false(xs_get_features_domain(h, 1, &v) || errno != EIO);
+        assert_false(xs_get_global_quota(h, "nodes", &v) || errno != EIO);
+        assert_false(xs_get_domain_quota(h, 1, "nodes", &v) || errno != EIO);
+        assert_false(xs_watch_depth(h, "/a", "t", 1) || errno != EIO);
+        assert_int_equal(v, 77);
+        other_stop(&o, h);
+    }
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        struct xs_handle *h = other_start(&o, lists[i].text, lists[i].len);
+        const char **names = xs_get_quota_names(h, &v);
+
+        assert_non_null(names);
+        assert_int_equal(v, lists[i].n);
+        assert_null(names[v]);
+        for (unsigned k = 0; k < v; k++)
+            assert_string_equal(names[k], k ? "two" : "one");
+        free(names);
+        other_stop(&o, h);
+    }
+    struct xs_handle *h = other_start(&o, "4294967295", 10); /* without a NUL */
+    assert_true(xs_get_features_supported(h, &v));
+    assert_int_equal(v, 4294967295u);
+    other_stop(&o, h);
+}
+
+/* Xen 4.22's own. */
+static void test_later_daemon(void **state)
+{
+    struct other o;
+    struct xs_handle *h = other_start(&o, "15", 3);
+    unsigned v = 0, n = 0;
+
+    o.bare = true;
+    assert_true(xs_get_features_supported(h, &v));
+    assert_int_equal(v, 15);
+    assert_true(xs_get_global_quota(h, "nodes", &v));
+    const char **names = xs_get_quota_names(h, &n);
+    assert_non_null(names);
+    assert_int_equal(n, 1);
+    free(names);
+    NOT_THERE(xs_clone(h, XBT_NULL, "/a", "/b"));
+    other_stop(&o, h);
+}
+
 static void test_helpers(void **state)
 {
     struct xs_permissions p[2];
@@ -343,7 +532,9 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(operations), T(long_directory), T(transaction), T(watches), T(unwatch_filter),
-        T(daemon_gone), T(fork), T(threads), T(no_descriptors), cmocka_unit_test(test_helpers),
+        T(daemon_gone), T(fork), T(threads), T(no_descriptors),
+        cmocka_unit_test(test_old_daemon), cmocka_unit_test(test_odd_answers),
+        cmocka_unit_test(test_later_daemon), cmocka_unit_test(test_helpers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,7 @@ struct log_entry {
     int op, node, value;
 };
 
-enum { OP_WRITE, OP_RM, OP_READ, OP_LIST, OP_KINDS };
+enum { OP_WRITE, OP_RM, OP_CLONE, OP_READ, OP_LIST, OP_KINDS }; /* a clone's value is where it goes */
 
 struct client {
     struct fake_client *c;  /* NULL: domain 1 */
@@ -56,7 +56,7 @@ struct world {
     struct fake f;
     struct client client[CLIENTS];
     struct model now;
-    unsigned version, commits, conflicts, updates, kills;
+    unsigned version, commits, conflicts, updates, kills, clones;
     struct fake_msg m;
     uint32_t seed;
 };
@@ -81,7 +81,7 @@ static bool is_dir(int node)
 static int node_path(int node, char *buf, size_t len)
 {
     return is_dir(node) ? snprintf(buf, len, "/m/d%d", node)
-                        : snprintf(buf, len, "/m/d%d/n%d", dir_of(node), node);
+                        : snprintf(buf, len, "/m/d%d/n%d", dir_of(node), node - dir_of(node));
 }
 
 static uint32_t talk(struct world *w, struct client *c, uint32_t type, const char *data, size_t len)
@@ -102,6 +102,23 @@ static void model_rm(struct model *m, int node)
     m->value[node] = -1;
     for (int i = 1; is_dir(node) && i <= LEAVES; i++)
         m->value[node + i] = -1;
+}
+
+/* What an attempt comes to: nothing, or the error's name. Only what is of one kind is cloned. */
+static const char *model_clone_error(const struct model *m, const struct log_entry *e)
+{
+    if (e->value == e->node)
+        return "EINVAL";
+    if (m->value[e->node] < 0)
+        return "ENOENT";
+    return m->value[e->value] < 0 ? NULL : "EEXIST";
+}
+
+static void model_clone(struct model *m, const struct log_entry *e)
+{
+    for (int i = 0; i <= (is_dir(e->node) ? LEAVES : 0); i++)
+        m->value[e->value + i] = m->value[e->node + i];
+    m->value[dir_of(e->value)] = 0;
 }
 
 /* A bit for each leaf that is there, or -1. */
@@ -134,6 +151,20 @@ static void store_write(struct world *w, struct client *c, int node, int value)
     assert_int_equal(talk(w, c, type, buf, (size_t)n), type);
 }
 
+static void store_clone(struct world *w, struct client *c, const struct model *m, const struct log_entry *e)
+{
+    const char *error = model_clone_error(m, e);
+    char buf[64];
+    int n = node_path(e->node, buf, sizeof(buf)) + 1;
+
+    n += node_path(e->value, buf + n, sizeof(buf) - (size_t)n) + 1;
+    assert_int_equal(talk(w, c, XS_KR_CLONE, buf, (size_t)n), error ? XS_ERROR : XS_KR_CLONE);
+    if (error)
+        assert_string_equal(w->m.body, error);
+    else
+        w->clones++;
+}
+
 static bool store_rm(struct world *w, struct client *c, const struct model *m, int node)
 {
     char buf[64];
@@ -159,7 +190,7 @@ static int store_read(struct world *w, struct client *c, const struct log_entry 
     if (e->op == OP_READ)
         return atoi(w->m.body);
     for (const char *p = w->m.body; p < w->m.body + w->m.hdr.len; p += strlen(p) + 1)
-        bits |= 1 << (atoi(p + 1) - dir_of(e->node));
+        bits |= 1 << atoi(p + 1);
     return bits;
 }
 
@@ -181,6 +212,8 @@ static void play(struct model *m, const struct log_entry *e)
         model_write(m, e->node, e->value);
     else if (e->op == OP_RM)
         model_rm(m, e->node);
+    else if (e->op == OP_CLONE)
+        model_clone(m, e);
 }
 
 static void begin(struct world *w, struct client *c)
@@ -225,12 +258,61 @@ static void mark_written(struct client *c, int node)
         c->wrote[dir_of(node) + i] |= is_dir(node) || dir_of(node) + i == node || !i;
 }
 
+static void record_read(struct client *c, int op, int node)
+{
+    struct log_entry e = { op, node, 0 };
+
+    e.value = model_read(&c->view, &e);
+    if (!c->wrote[op == OP_LIST ? dir_of(node) : node])
+        c->log[c->nlog++] = e;
+}
+
+/* A clone that is made, or finds no source, has read what it has read. */
+static void record_source(struct client *c, int node)
+{
+    record_read(c, OP_READ, node);
+    if (!is_dir(node) || c->view.value[node] < 0)
+        return;
+    record_read(c, OP_LIST, node);
+    for (int i = 1; i <= LEAVES; i++)
+        if (c->view.value[node + i] >= 0)
+            record_read(c, OP_READ, node + i);
+}
+
+static void clone(struct world *w, struct client *c, struct model *m, int node)
+{
+    struct log_entry e = { OP_CLONE, node, 0 };
+
+    do
+        e.value = (int)(rnd(w) % NODES);
+    while (is_dir(e.value) != is_dir(node));
+    const char *error = model_clone_error(m, &e);
+    store_clone(w, c, m, &e);
+    if (c->tx && node != e.value && (!error || !strcmp(error, "ENOENT")))
+        record_source(c, node);
+    if (error)
+        return;
+    play(m, &e);
+    if (!c->tx) {
+        w->version++;
+        return;
+    }
+    mark_written(c, e.value);
+    c->log[c->nlog++] = e;
+}
+
 static void operate(struct world *w, struct client *c)
 {
     struct log_entry e = { (int)(rnd(w) % OP_KINDS), (int)(rnd(w) % NODES), (int)(rnd(w) % 1000) };
     struct model *m = c->tx ? &c->view : &w->now;
     bool record = c->tx;
 
+    if (e.op == OP_CLONE && !c->loose) {
+        clone(w, c, m, e.node);
+        return;
+    }
+    if (e.op == OP_CLONE)
+        e.op = OP_READ;
     if (e.op == OP_RM && rnd(w) % 3)
         e.op = OP_WRITE; /* or there would never be much */
     if (e.op == OP_WRITE) {
@@ -301,7 +383,7 @@ static void step(struct world *w)
 
     if (!c->tx && r < 2)
         begin(w, c);
-    else if (c->tx && (r < 2 || c->nlog == LOG_MAX || c->doomed))
+    else if (c->tx && (r < 2 || c->nlog + LEAVES + 3 > LOG_MAX || c->doomed))
         end(w, c);
     else if (c->tx || r < 6)
         operate(w, c);
@@ -344,6 +426,9 @@ static void test_model(void **state)
     assert_true(w.commits > 100);
     assert_true(w.conflicts > 100);
     assert_true(w.updates > 20 && w.kills > 20);
+    print_message("%u commits, %u conflicts, %u clones, %u updates, %u kills\n", w.commits, w.conflicts, w.clones,
+                  w.updates, w.kills);
+    assert_true(w.clones > 200);
     for (int i = 0; i < CLIENTS; i++)
         if (w.client[i].c)
             fake_disconnect(&w.f, w.client[i].c);

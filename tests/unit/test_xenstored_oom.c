@@ -203,6 +203,108 @@ static void test_commit(void **state)
     attempt(XS_TRANSACTION_END, true, S("F"), true, true);
 }
 
+/* ---- A copy of many nodes is made or is not, and if not, nothing of it is left: no node, no account, no event ---- */
+
+struct accounts {
+    const struct node *root, *work;
+    struct usage books[3], tally[3];
+    size_t charged, out_bytes;
+    unsigned records;
+    bool tally_failed;
+};
+
+static struct accounts accounts(struct world *w, struct fake_client *watcher)
+{
+    const struct tx *tx = TAILQ_FIRST(&w->c->conn->txs);
+    struct accounts a;
+
+    memset(&a, 0, sizeof(a));
+    a.root = w->f.s.tree.root;
+    a.work = tx ? tx->work.root : NULL;
+    for (uint16_t d = 0; d < 3; d++) {
+        a.books[d].nodes = w->f.s.books.flat[d].nodes;
+        a.books[d].bytes = w->f.s.books.flat[d].bytes;
+        if (tx) {
+            struct usage u = tally_get(&tx->tally, d);
+            a.tally[d].nodes = u.nodes;
+            a.tally[d].bytes = u.bytes;
+        }
+    }
+    a.charged = tx ? tx->charged : 0;
+    a.records = tx ? tx->count : 0;
+    a.tally_failed = tx && tx->tally.failed;
+    a.out_bytes = watcher->out_len;
+    return a;
+}
+
+static void make_much(struct world *w)
+{
+    char path[64];
+
+    for (int i = 0; i < 40; i++) { /* more than the first room for them */
+        int n = snprintf(path, sizeof(path), "/m/%d/%d%cvalue", i % 3, i, 0);
+        assert_int_equal(talk(w, XS_WRITE, 0, path, (size_t)n), XS_WRITE);
+    }
+    assert_int_equal(talk(w, XS_SET_PERMS, 0, S("/m/1\0n1")), XS_SET_PERMS);
+    assert_int_equal(talk(w, XS_SET_PERMS, 0, S("/m/2\0n2\0r1")), XS_SET_PERMS);
+}
+
+static void attempt_clone(bool in_tx)
+{
+    static struct world w;
+    bool went_wrong = true;
+    long n;
+
+    for (n = 0; went_wrong; n++) {
+        prepare(&w, in_tx, false);
+        fake_domain_up(&w.f, 2);
+        struct fake_client *watcher = fake_connect(&w.f), *other = w.c;
+        w.c = watcher;
+        make_much(&w);
+        talk(&w, XS_WATCH, 0, S("/copy\0tok"));
+        while (fake_get(watcher, &w.m))
+            ;
+        w.c = other;
+        if (in_tx) /* it begins with what there is now */
+            talk(&w, XS_TRANSACTION_END, w.tx, S("F"));
+        if (in_tx && talk(&w, XS_TRANSACTION_START, 0, S("")) == XS_TRANSACTION_START)
+            w.tx = (uint32_t)atoi(w.m.body);
+        talk(&w, XS_READ, in_tx ? w.tx : 0, S("/m"));
+        struct accounts before = accounts(&w, watcher);
+        failed = false;
+        until_failure = n;
+        uint32_t got = talk(&w, XS_KR_CLONE, in_tx ? w.tx : 0, S("/m\0/copy/of/m"));
+        until_failure = -1;
+        went_wrong = failed;
+        assert_books(&w);
+        assert_true(got == XS_KR_CLONE || got == XS_ERROR || !w.c->conn);
+        if (got == XS_ERROR) {
+            struct accounts after = accounts(&w, watcher);
+            assert_string_equal(w.m.body, "ENOMEM");
+            assert_memory_equal(&before, &after, sizeof(before));
+        } else if (w.c->conn) {
+            if (in_tx)
+                assert_int_equal(talk(&w, XS_TRANSACTION_END, w.tx, S("T")), XS_TRANSACTION_END);
+            assert_true(there(&w, "/copy/of/m/0/39") && there(&w, "/copy/of/m/2/38"));
+            assert_int_equal(w.f.s.books.flat[2].nodes, 2);
+        } else {
+            assert_int_equal(there(&w, "/copy"), there(&w, "/copy/of/m/0/39"));
+        }
+        assert_books(&w);
+        fake_disconnect(&w.f, w.c);
+        fake_disconnect(&w.f, watcher);
+        fake_free(&w.f);
+        assert_true(n < 2000);
+    }
+    assert_true(n > 50);
+}
+
+static void test_clone(void **state)
+{
+    attempt_clone(false);
+    attempt_clone(true);
+}
+
 /* The same with a journal, which may be lost but takes nothing with it. */
 static void test_journaled(void **state)
 {
@@ -210,6 +312,7 @@ static void test_journaled(void **state)
     test_single(state);
     test_beside_transaction(state);
     attempt(XS_TRANSACTION_END, true, S("T"), true, true);
+    attempt_clone(false);
     journaled = false;
 }
 
@@ -218,7 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_single), cmocka_unit_test(test_beside_transaction),
         cmocka_unit_test(test_in_transaction), cmocka_unit_test(test_commit),
-        cmocka_unit_test(test_journaled),
+        cmocka_unit_test(test_clone), cmocka_unit_test(test_journaled),
     };
     char name[64];
 

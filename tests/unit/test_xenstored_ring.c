@@ -5,9 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/unit/xs_fake.h"
 
@@ -79,7 +81,7 @@ static void test_honest(void **state)
     struct world *w = *state;
     char big[2100] = "data/big";
 
-    assert_int_equal(page(w)->server_features, 15);
+    assert_int_equal(page(w)->server_features, STORE_FEATURES);
     memset(big + 9, 'v', 2000);
     for (int i = 0; i < 20; i++) { /* longer than the ring, wrapping at every offset */
         assert_int_equal(guest(w, 1, XS_WRITE, big, 9 + 2000 - (size_t)i), XS_WRITE);
@@ -90,44 +92,83 @@ static void test_honest(void **state)
     assert_true(w->f.dom[1].notified > 40);
 }
 
-static bool was_empty;
-
-/* Puts a request into the ring as Linux does: with an event if what was there had been taken, else without. */
-static void add_meanwhile(struct fake *f, uint16_t domid)
+/* Puts a request into the ring; true if Linux would send an event, which is when what was there had been taken. */
+static bool add_request(struct fake_domain *d, uint32_t id)
 {
     struct { struct xsd_sockmsg hdr; char body[3]; } rq = {
-        { .type = XS_GET_DOMAIN_PATH, .req_id = 77, .len = 2 }, "1",
+        { .type = XS_GET_DOMAIN_PATH, .req_id = id, .len = 2 }, "1",
     };
-    struct fake_domain *d = &f->dom[domid];
     const char *p = (const char *)&rq;
+    uint32_t before = d->req_prod;
 
-    f->on_notify = NULL;
-    was_empty = d->page->req_cons == d->req_prod;
     for (size_t i = 0; i < sizeof(rq.hdr) + rq.hdr.len; i++)
         d->page->req[MASK_XENSTORE_IDX(d->req_prod++)] = p[i];
     d->page->req_prod = d->req_prod;
+    return d->page->req_cons == before;
 }
 
-static void test_request_meanwhile(void **state)
+/* Both requests were taken, and are answered in order. */
+static void assert_both_answered(struct world *w)
 {
-    struct world *w = *state;
-    struct xsd_sockmsg hdr = { .type = XS_GET_DOMAIN_PATH, .req_id = 76, .len = 2 };
-    char rq[sizeof(hdr) + 2];
-
-    memcpy(rq, &hdr, sizeof(hdr));
-    memcpy(rq + sizeof(hdr), "1", 2);
-    unsigned notified = w->f.dom[1].notified;
-    w->f.on_notify = add_meanwhile;
-    assert_int_equal(fake_ring_put(&w->f, 1, rq, sizeof(rq)), sizeof(rq));
-    assert_null(w->f.on_notify);
-    assert_int_equal(w->f.dom[1].notified, notified + 1); /* one notice for what was taken and the reply */
-    if (was_empty)
-        fake_ring_kick(&w->f, 1);
     assert_int_equal(page(w)->req_cons, page(w)->req_prod);
     for (uint32_t id = 76; id <= 77; id++) {
         assert_true(fake_ring_get(&w->f, 1, &w->m));
         assert_int_equal(w->m.hdr.req_id, id);
     }
+}
+
+static bool announced;
+
+static void add_meanwhile(struct fake *f, uint16_t domid)
+{
+    f->on_notify = NULL;
+    announced = add_request(&f->dom[domid], 77);
+}
+
+static void test_request_meanwhile(void **state)
+{
+    struct world *w = *state;
+    unsigned notified = w->f.dom[1].notified;
+
+    w->f.on_notify = add_meanwhile;
+    assert_true(add_request(&w->f.dom[1], 76));
+    fake_ring_kick(&w->f, 1);
+    assert_null(w->f.on_notify);
+    assert_int_equal(w->f.dom[1].notified, notified + 1); /* one notice for what was taken and the reply */
+    if (announced)
+        fake_ring_kick(&w->f, 1);
+    assert_both_answered(w);
+}
+
+static struct fake_domain *racer;
+
+/* The store is about to move req_cons: its first write to the page. On another CPU the guest is quicker. */
+static void at_first_write(int sig, siginfo_t *info, void *context)
+{
+    if ((char *)info->si_addr < (char *)racer->page || (char *)info->si_addr >= (char *)racer->page + 4096)
+        abort();
+    mprotect(racer->page, 4096, PROT_READ | PROT_WRITE);
+    announced = add_request(racer, 77);
+}
+
+/*
+ * A request that comes after the store has looked for input, but before the guest can see that what
+ * was there is taken, is not announced by Linux: the store must look again, or it waits for ever.
+ */
+static void test_request_unannounced(void **state)
+{
+    struct sigaction on = { .sa_sigaction = at_first_write, .sa_flags = SA_SIGINFO }, before;
+    struct world *w = *state;
+
+    racer = &w->f.dom[1];
+    announced = true;
+    assert_true(add_request(racer, 76));
+    assert_int_equal(sigaction(SIGSEGV, &on, &before), 0);
+    assert_int_equal(mprotect(racer->page, 4096, PROT_READ), 0);
+    fake_ring_kick(&w->f, 1);
+    sigaction(SIGSEGV, &before, NULL);
+    assert_false(announced);
+    assert_both_answered(w);
 }
 
 /* Half a request is not answered, but who waits for room must hear that it was taken. */
@@ -368,8 +409,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(honest), T(request_meanwhile), T(notice_without_reply), T(foreign_map), T(indices),
-        T(overwritten), T(protocol), T(reconnect),
+        T(honest), T(request_meanwhile), T(request_unannounced), T(notice_without_reply), T(foreign_map),
+        T(indices), T(overwritten), T(protocol), T(reconnect),
         T(no_replies_taken), T(no_events_taken), T(outstanding_across), T(soft_reset),
         T(reused_number), T(dying),
     };

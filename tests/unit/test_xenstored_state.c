@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The state as a stream: live update, the journal, streams of Xen's daemon, and damaged ones. */
 #define _GNU_SOURCE /* memfd_create */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,7 +180,8 @@ static void test_buffers(void **state)
                 put_request(w, 0, XS_READ, 600, S("/local/domain/1/data/e"), 0, 99);
                 put_request(w, 0, XS_READ, 601, S("/local/domain/1/data/e"), 0, cut);
             }
-            go_on(w, killed);
+            for (int daemons = 0; daemons < 3; daemons++) /* what is half sent stays so */
+                go_on(w, killed);
             w->c->stuck = false;
             put_request(w, 1, XS_READ, 501, S("data/e"), cut, 99);
             assert_true(fake_ring_get(&w->f, 1, &w->m));
@@ -395,7 +397,7 @@ static void test_wrong_files(void **state)
 /* ---- A stream as Xen 4.17's daemon writes it, byte by byte ---- */
 
 struct stream {
-    uint8_t data[4096];
+    uint8_t data[8192];
     size_t len;
 };
 
@@ -487,6 +489,32 @@ static void test_xen_stream(void **state)
     guest_ok(w, 1, XS_READ, 0, S("/x"));
 }
 
+/* A log file's record: a name, whole and not too long; nothing is opened before the end has been seen. */
+static void test_log_records(void **state)
+{
+    static const uint8_t header[16] = "xenstore\0\0\0\1\0\0\0";
+    static char many[PATH_MAX + 8];
+    const struct { const void *body; size_t len; int err; } cases[] = {
+        { "/name\0\0", 8, 0 }, { "", 0, EINVAL }, { "\0\0\0\0\0\0\0", 8, EINVAL }, { "/no-ends", 8, EINVAL },
+        { many, PATH_MAX - 8, 0 }, { many, PATH_MAX + 8, EINVAL },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct stream t = { .len = 0 };
+        struct fake f;
+
+        memset(many, 'n', sizeof(many));
+        many[cases[i].len > 8 ? cases[i].len - 1 : 0] = 0;
+        add(&t, header, sizeof(header));
+        record(&t, STATE_KR_LOG, cases[i].body, cases[i].len, "", 0);
+        fake_init(&f);
+        assert_int_equal(state_load(&f.s, t.data, t.len), cases[i].err);
+        assert_null(f.s.log);
+        assert_int_equal(f.s.log_path != NULL, !cases[i].err);
+        fake_free(&f);
+    }
+}
+
 /* Whatever is missing or wrong is an error, never more. */
 static void test_damaged(void **state)
 {
@@ -510,6 +538,105 @@ static void test_damaged(void **state)
             fake_run(&f);
             fake_free(&f);
         }
+}
+
+/* ---- The log file ---- */
+
+static void log_name(char *buf, size_t len, const char *name)
+{
+    snprintf(buf, len, "%s/%s", dir, name);
+}
+
+static void name_log(struct world *w, const char *path)
+{
+    char cmd[128];
+    int n = snprintf(cmd, sizeof(cmd), "logfile%c%s", 0, path);
+
+    ok(w, XS_CONTROL, 0, cmd, (size_t)n + 1);
+}
+
+static bool logged(const char *path, const char *what)
+{
+    char text[16384] = "";
+    FILE *f = fopen(path, "r");
+
+    assert_non_null(f);
+    size_t n = fread(text, 1, sizeof(text) - 1, f);
+    fclose(f);
+    text[n] = 0;
+    return strstr(text, what);
+}
+
+/* What CONTROL logfile has named is the next daemon's log too; what the command line names comes with that. */
+static void test_log_file(void **state)
+{
+    struct world *w = *state;
+    char path[64], other[64];
+
+    log_name(path, sizeof(path), "log");
+    log_name(other, sizeof(other), "other");
+    for (int killed = 0; killed < 2; killed++) {
+        if (killed)
+            assert_int_equal(journal_open(&w->f.s, dir, "fake"), 0);
+        name_log(w, path);
+        ok(w, XS_CONTROL, 0, S("log\0+tdb"));
+        go_on(w, killed);
+        assert_null(w->f.s.log); /* loading opens nothing */
+        assert_string_equal(w->f.s.log_path, path);
+        store_log_reopen(&w->f.s);
+        assert_non_null(w->f.s.log);
+        ok(w, XS_WRITE, 0, N("/after\0v"));
+        assert_true(logged(path, "node /after changed"));
+        go_on(w, killed); /* and the one after that */
+        store_log_reopen(&w->f.s);
+        ok(w, XS_RM, 0, S("/after"));
+        assert_true(logged(path, "node /after removed"));
+        ok(w, XS_CONTROL, 0, S("log\0off"));
+        go_on(w, killed);
+        store_log_reopen(&w->f.s);
+        ok(w, XS_MKDIR, 0, S("/silent"));
+        assert_false(logged(path, "/silent"));
+        assert_int_equal(unlink(path), 0);
+    }
+    journal_close(&w->f.s);
+    assert_int_equal(store_log_open(&w->f.s, other), 0); /* -T */
+    for (int killed = 0; killed < 2; killed++) {
+        go_on(w, killed);
+        assert_null(w->f.s.log_path);
+        store_log_reopen(&w->f.s);
+        assert_null(w->f.s.log);
+    }
+    assert_int_equal(unlink(other), 0);
+}
+
+/* One that cannot be opened any more, or that nobody reads, is not logged to; all goes on. */
+static void test_log_file_gone(void **state)
+{
+    struct world *w = *state;
+    char sub[64], path[72], cmd[96];
+
+    log_name(sub, sizeof(sub), "sub");
+    snprintf(path, sizeof(path), "%s/log", sub);
+    for (int how = 0; how < 2; how++) {
+        assert_int_equal(mkdir(sub, 0700), 0);
+        name_log(w, path);
+        assert_int_equal(unlink(path), 0);
+        if (how)
+            assert_int_equal(mkfifo(path, 0600), 0);
+        else
+            assert_int_equal(rmdir(sub), 0);
+        go_on(w, false);
+        store_log_reopen(&w->f.s);
+        assert_null(w->f.s.log);
+        assert_null(w->f.s.log_path);
+        ok(w, XS_CONTROL, 0, S("log\0off"));
+    }
+    int n = snprintf(cmd, sizeof(cmd), "logfile%c%s", 0, path); /* the pipe */
+    fails(w, XS_CONTROL, 0, cmd, (size_t)n + 1, "EINVAL");
+    n = snprintf(cmd, sizeof(cmd), "memreport%c%s", 0, path);
+    fails(w, XS_CONTROL, 0, cmd, (size_t)n + 1, "EINVAL");
+    unlink(path);
+    rmdir(sub);
 }
 
 /* ---- CONTROL live-update ---- */
@@ -621,7 +748,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(contents), T(expired), T(watches), T(buffers), T(transactions), T(tx_order), T(transaction_killed),
         T(died_meanwhile), T(broken_ring), T(compaction), T(wrong_files), T(xen_stream),
-        cmocka_unit_test(test_damaged), T(control),
+        cmocka_unit_test(test_damaged), cmocka_unit_test(test_log_records), T(log_file), T(log_file_gone),
+        T(control),
     };
 
     kr_log_init("test", (enum kr_log_level)2);

@@ -58,6 +58,9 @@ static void test_disturbers_wait(void **state)
         { XS_WRITE, N("/turn/dir/kid\0v"), false },
         { XS_WRITE, N("/turn/dir/kid/kid\0v"), false },
         { XS_WRITE, N("/turn/b\0v"), false },
+        { XS_KR_CLONE, S("/turn/b\0/turn/dir/b"), true },
+        { XS_KR_CLONE, S("/turn/b\0/turn/later"), true },
+        { XS_KR_CLONE, S("/turn/b\0/turn/c"), false },
         { XS_READ, S("/turn/a"), false },
         { XS_WRITE, N("nowhere\0v"), false },
         { XS_WRITE, S("//"), false },
@@ -68,7 +71,9 @@ static void test_disturbers_wait(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         ok(w, XS_WRITE, 0, N("/turn/a\0" "1"));
         ok(w, XS_WRITE, 0, N("/turn/dir/kid\0" "1"));
+        ok(w, XS_WRITE, 0, N("/turn/b\0" "1"));
         uint32_t t = lose_three_times(w);
+        fails(w, XS_READ, t, S("/turn/later/kid"), "ENOENT");
         ask(w, other, cases[i].type, 0, cases[i].data, cases[i].len);
         assert_int_equal(fake_get(other, &w->m), !cases[i].waits);
         ok(w, XS_WRITE, t, N("/turn/mine\0m"));

@@ -98,6 +98,10 @@ static void test_no_rights(void **state)
         { XS_SET_TARGET, S("1\0" "2") }, { XS_IS_DOMAIN_INTRODUCED, S("2") },
         { XS_SET_FEATURE, S("2\0" "1") }, { XS_GET_FEATURE, S("2") }, { XS_SET_QUOTA, S("nodes\0" "9") },
         { XS_SET_QUOTA, S("1\0nodes\0" "9") }, { XS_GET_QUOTA, S("nodes") },
+        { XS_KR_CLONE, S("/secret\0data/c") }, { XS_KR_CLONE, S("/secret/x\0data/c") },
+        { XS_KR_CLONE, S("/local/domain/2\0data/c") }, { XS_KR_CLONE, S("data\0/secret/new") },
+        { XS_KR_CLONE, S("data\0/new") }, { XS_KR_CLONE, S("data\0/local/domain/2/data/c") },
+        { XS_KR_CLONE, S("/tool\0/local/domain/1/c") },
         { XS_WATCH_EVENT, S("/\0t") }, { XS_ERROR, S("E") }, { 20, S("2") }, { 27, S("2") },
     };
     struct world *w = *state;
@@ -178,7 +182,17 @@ static void *deep_tree(void *arg)
         path[2] = '/';
         ok(w, XS_WRITE, t, path, (size_t)n + 1);
         ok(w, XS_TRANSACTION_END, t, S("T"));
+        ok(w, XS_KR_CLONE, 0, S("/d\0/c")); /* as long, and as deep */
+        t = begin(w);
+        ok(w, XS_RM, t, S("/c"));
+        ok(w, XS_KR_CLONE, t, S("/d\0/c"));
         fake_update(&w->f);
+        ok(w, XS_TRANSACTION_END, t, S("T"));
+        fails(w, XS_KR_CLONE, 0, S("/d\0/ccc"), "EINVAL"); /* a byte too long */
+        path[1] = 'c';
+        ok(w, XS_READ, 0, path, (size_t)n + 1);
+        path[1] = 'd';
+        ok(w, XS_RM, 0, S("/c"));
         ok(w, XS_READ, 0, path, (size_t)n + 1);
         ok(w, XS_WATCH, 0, S("/\0t"));
         ok(w, XS_RM, 0, S("/d"));
@@ -334,6 +348,8 @@ static void test_reused_owner(void **state)
     uint32_t t = begin(w);
     ok(w, XS_WRITE, t, N("/late\0v"));
     ok(w, XS_SET_PERMS, t, S("/late\0n1"));
+    ok(w, XS_WRITE, t, N("/open\0v"));
+    ok(w, XS_SET_PERMS, t, S("/open\0b1"));
     fake_domain_down(&w->f, 1);
     ok(w, XS_TRANSACTION_END, t, S("T"));
     guest_up(w, 1);
@@ -341,6 +357,12 @@ static void test_reused_owner(void **state)
     fake_update(&w->f);
     guest_fails(w, 1, XS_READ, 0, S("/late"), "EACCES");
     guest_fails(w, 2, XS_READ, 0, S("/late"), "EACCES");
+    /* Whoever makes a node there owns it all the same. */
+    guest_ok(w, 2, XS_WRITE, 0, N("/open/x\0v"));
+    guest_ok(w, 2, XS_SET_PERMS, 0, S("/open/x\0n2"));
+    guest_ok(w, 2, XS_KR_CLONE, 0, S("/open\0data/open"));
+    guest_ok(w, 2, XS_SET_PERMS, 0, S("data/open\0n2"));
+    guest_ok(w, 2, XS_READ, 0, S("data/open"));
 }
 
 /* An open transaction does not keep for ever what others have replaced since. */
@@ -431,7 +453,15 @@ static void evil(struct world *w, uint16_t domid, uint32_t *seed)
         raw_request(w, domid, XS_MKDIR, t, buf, (size_t)n);
         break;
     case 5: raw_request(w, domid, XS_DIRECTORY, 0, S("data")); break;
-    case 6: raw_request(w, domid, XS_TRANSACTION_END, t, r & 512 ? "T" : "F", 2); break;
+    case 6:
+        if (r & 1024) {
+            raw_request(w, domid, XS_TRANSACTION_END, t, r & 512 ? "T" : "F", 2);
+            break;
+        }
+        /* copies of all that it has, to where others watch */
+        n = snprintf(buf, sizeof(buf), "data%c/pub/c%u-%u", 0, domid, r >> 4 & 15) + 1;
+        raw_request(w, domid, XS_KR_CLONE, t, buf, (size_t)n);
+        break;
     default: raw_request(w, domid, XS_SET_PERMS, t, S("/pub\0n1\0b2\0b3\0b4\0b5")); break;
     }
     if (r % 61 == 0) /* now and then it takes some of what is there */

@@ -74,6 +74,18 @@ void value_is(struct world *w, uint32_t tx, const char *path, const char *value)
     assert_string_equal(w->m.body, value);
 }
 
+void perms_are(struct world *w, const char *path, const char *perms, size_t len)
+{
+    ok(w, XS_GET_PERMS, 0, path, strlen(path) + 1);
+    assert_int_equal(w->m.hdr.len, len);
+    assert_memory_equal(w->m.body, perms, len);
+}
+
+bool there(struct world *w, const char *path)
+{
+    return fake_talk(&w->f, w->c, 0, XS_READ, 0, path, strlen(path) + 1, &w->m) == XS_READ;
+}
+
 uint32_t begin(struct world *w)
 {
     ok(w, XS_TRANSACTION_START, 0, S(""));

@@ -35,6 +35,8 @@ void guest_ok(struct world *w, uint16_t domid, uint32_t type, uint32_t tx, const
 void guest_fails(struct world *w, uint16_t domid, uint32_t type, uint32_t tx, const char *data,
                  size_t len, const char *name);
 void value_is(struct world *w, uint32_t tx, const char *path, const char *value);
+void perms_are(struct world *w, const char *path, const char *perms, size_t len);
+bool there(struct world *w, const char *path);
 uint32_t begin(struct world *w);
 uint32_t guest_begin(struct world *w, uint16_t domid);
 

@@ -33,8 +33,19 @@ enum xsd_sockmsg_type {
     XS_SET_TARGET = 19,
     XS_RESET_WATCHES = 21,
     XS_DIRECTORY_PART = 22,
-    XS_TYPE_COUNT = 23,
+    XS_TYPE_COUNT = 23,     /* of Xen 4.17's */
+    /* Of Xen 4.22. */
+    XS_GET_FEATURE = 23,
+    XS_SET_FEATURE = 24,
+    XS_GET_QUOTA = 25,
+    XS_SET_QUOTA = 26,
     XS_INVALID = 65535,
+    /*
+     * Krypton's: src|dst| copies a node with all below it (xenstore.h xs_clone()). Xen numbers its
+     * operations from 0 upwards, so this ("kr" in the upper half) will not be one of them, and every
+     * daemon that does not know it answers ENOSYS.
+     */
+    XS_KR_CLONE = 0x4b720000,
 };
 
 #define XS_DEBUG             XS_CONTROL
@@ -103,6 +114,11 @@ struct xenstore_domain_interface {
 /* server_features: the guest can ask for a fresh start of the ring; the error field exists. */
 #define XENSTORE_SERVER_FEATURE_RECONNECTION 1
 #define XENSTORE_SERVER_FEATURE_ERROR        2
+/* Of Xen 4.22: XS_WATCH takes a depth; permissions may name DOMID_ANY. */
+#define XENSTORE_SERVER_FEATURE_WATCHDEPTH   4
+#define XENSTORE_SERVER_FEATURE_DOMID_ANY    8
+/* Krypton's: XS_KR_CLONE. Xen gives bits out from the lowest up; the highest is a sign to some readers. */
+#define XENSTORE_SERVER_FEATURE_KR_CLONE     0x40000000
 
 /* connection: the guest sets RECONNECT, the store sets CONNECTED when it has reset the ring. */
 #define XENSTORE_CONNECTED 0
