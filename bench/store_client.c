@@ -503,6 +503,27 @@ static double device_set(const struct args *args)
     return took / n * 1e6;
 }
 
+/* The same nodes, as a copy of another domain's: our own addition to the wire. */
+static double device_copy(const struct args *args)
+{
+    struct client *c = client_new();
+    double took = 0;
+    unsigned n = 0;
+    char buf[96];
+
+    while (took < seconds) {
+        int len = snprintf(buf, sizeof(buf), "/local/domain/1%c/local/domain/%u", 0, args->a);
+        double start = now();
+
+        must(c, XS_KR_CLONE, buf, (size_t)len + 1);
+        took += now() - start;
+        n++;
+        remove_domain(c, args->a);
+    }
+    client_free(c);
+    return took / n * 1e6;
+}
+
 /* ---- Watches ---- */
 
 static double fan_out(const struct args *args)
@@ -704,6 +725,10 @@ static int run_domains(unsigned count)
     }
     snprintf(name, sizeof(name), "%u domains: one more", count);
     figure(name, "us", device_set, (struct args){ NULL, count + 1, false });
+    if (nr_sockets == 1) {
+        snprintf(name, sizeof(name), "%u domains: one more, by a copy", count);
+        figure(name, "us", device_copy, (struct args){ NULL, count + 1, 0 });
+    }
     snprintf(name, sizeof(name), "%u domains: read", count);
     figure(name, "us", read_deep, (struct args){ NULL, count, 0 });
     snprintf(name, sizeof(name), "%u domains: list", count);
