@@ -14,201 +14,17 @@
  * and the median of many slices beside each other is what can be compared.
  */
 #include <errno.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <xen/io/xs_wire.h>
-
-#define OUT_MAX 65536
-
-struct client {
-    int fd;
-    uint32_t tx;
-    char out[OUT_MAX];
-    size_t out_len;
-    char in[OUT_MAX];
-    size_t in_at, in_len;
-    uint32_t next_id;
-    bool failed;            /* the last reply was an error */
-    char body[XENSTORE_PAYLOAD_MAX + 1];
-    uint32_t body_len;
-};
-
-static const char *socket_path;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static struct client *client_new(void)
-{
-    struct client *c = calloc(1, sizeof(*c));
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
-
-    if (!c)
-        die("calloc");
-    snprintf(a.sun_path, sizeof(a.sun_path), "%s", socket_path);
-    c->fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof(a)))
-        die(socket_path);
-    return c;
-}
-
-static void client_free(struct client *c)
-{
-    close(c->fd);
-    free(c);
-}
-
-static void flush(struct client *c)
-{
-    size_t done = 0;
-
-    while (done < c->out_len) {
-        ssize_t n = send(c->fd, c->out + done, c->out_len - done, MSG_NOSIGNAL);
-
-        if (n <= 0)
-            die("send");
-        done += (size_t)n;
-    }
-    c->out_len = 0;
-}
-
-static void queue(struct client *c, uint32_t type, const char *data, size_t len)
-{
-    struct xsd_sockmsg h = { type, ++c->next_id, c->tx, (uint32_t)len };
-
-    if (c->out_len + sizeof(h) + len > sizeof(c->out))
-        flush(c);
-    memcpy(c->out + c->out_len, &h, sizeof(h));
-    memcpy(c->out + c->out_len + sizeof(h), data, len);
-    c->out_len += sizeof(h) + len;
-}
-
-/* The next message's type; its body is in c->body. */
-static uint32_t receive(struct client *c)
-{
-    struct xsd_sockmsg h;
-
-    for (;;) {
-        size_t have = c->in_len - c->in_at;
-
-        if (have >= sizeof(h)) {
-            memcpy(&h, c->in + c->in_at, sizeof(h));
-            if (have >= sizeof(h) + h.len)
-                break;
-        }
-        memmove(c->in, c->in + c->in_at, have);
-        c->in_at = 0;
-        c->in_len = have;
-        ssize_t n = recv(c->fd, c->in + have, sizeof(c->in) - have, 0);
-        if (n <= 0)
-            die("recv");
-        c->in_len += (size_t)n;
-    }
-    memcpy(c->body, c->in + c->in_at + sizeof(h), h.len);
-    c->body[h.len] = 0;
-    c->body_len = h.len;
-    c->in_at += sizeof(h) + h.len;
-    c->failed = h.type == XS_ERROR;
-    return h.type;
-}
-
-/* One request and its reply; events that come before it are dropped. */
-static bool talk(struct client *c, uint32_t type, const char *data, size_t len)
-{
-    queue(c, type, data, len);
-    flush(c);
-    while (receive(c) == XS_WATCH_EVENT)
-        ;
-    return !c->failed;
-}
-
-static void must(struct client *c, uint32_t type, const char *data, size_t len)
-{
-    if (!talk(c, type, data, len)) {
-        fprintf(stderr, "request %u %s: %s\n", type, data, c->body);
-        exit(1);
-    }
-}
-
-#define SLICES 9
-
-static const char *socket_paths[2];
-static unsigned nr_sockets;
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-struct args {
-    const void *load;
-    unsigned a, b;
-};
-
-static int pid[2];      /* of the daemons, if BENCH_PIDS says so */
-static unsigned current;
-
-/* Of the two daemons only one may run: a peer that is busy with itself would have us wait. */
-static void only(unsigned side)
-{
-    const char *pids = getenv("BENCH_PIDS");
-
-    current = side;
-    if (!pids || nr_sockets < 2 || sscanf(pids, "%d,%d", &pid[0], &pid[1]) != 2)
-        return;
-    for (unsigned s = 0; s < 2; s++)
-        kill(pid[s], side == s || side == 2 ? SIGCONT : SIGSTOP);
-}
-
-static void figure(const char *name, const char *unit, double (*fn)(const struct args *a), struct args a)
-{
-    double v[2][SLICES];
-
-    for (unsigned i = 0; i < SLICES; i++)
-        for (unsigned s = 0; s < nr_sockets; s++) {
-            socket_path = socket_paths[s];
-            only(s);
-            v[s][i] = fn(&a);
-        }
-    only(2);
-    for (const char *p = name; *p; p++)
-        putchar(*p == ' ' ? '_' : *p);
-    printf(" %s", unit);
-    for (unsigned s = 0; s < nr_sockets; s++) {
-        qsort(v[s], SLICES, sizeof(v[s][0]), by_value);
-        printf(" %.6g", v[s][SLICES / 2]);
-    }
-    putchar('\n');
-    fflush(stdout);
-}
+#include "bench/store_client.h"
 
 /* ---- Single operations ---- */
-
-static double seconds = 0.04;
 
 struct load {
     const char *name;
@@ -251,62 +67,14 @@ static double rate_of_one(const struct args *a)
             one(c, l, sent++);
         flush(c);
         end = now();
-    } while (end - start < seconds);
+    } while (end - start < SECONDS);
     client_free(c);
     return (double)done / (end - start);
-}
-
-/*
- * What each of `clients` processes gets from fn: one that served four connections in turn would be what limits them.
- * The sum; and the least, if asked for.
- */
-static double by_many(unsigned clients, double (*fn)(const struct args *a), const struct args *a, double *least)
-{
-    double sum = 0, r;
-    int ends[2];
-
-    if (pipe(ends))
-        die("pipe");
-    for (unsigned i = 0; i < clients; i++) {
-        pid_t child = fork();
-
-        if (child < 0)
-            die("fork");
-        if (child)
-            continue;
-        r = fn(a);
-        _exit(write(ends[1], &r, sizeof(r)) != sizeof(r));
-    }
-    close(ends[1]);
-    for (unsigned i = 0; i < clients; i++) {
-        if (read(ends[0], &r, sizeof(r)) != sizeof(r))
-            die("a client");
-        sum += r;
-        if (least && (!i || r < *least))
-            *least = r;
-    }
-    close(ends[0]);
-    while (wait(NULL) > 0)
-        ;
-    return sum;
 }
 
 static double rate(const struct args *a)
 {
     return a->a == 1 ? rate_of_one(a) : by_many(a->a, rate_of_one, a, NULL);
-}
-
-static double daemon_cpu(void)
-{
-    char path[64];
-    unsigned long long ns = 0;
-
-    snprintf(path, sizeof(path), "/proc/%d/schedstat", pid[current]);
-    FILE *f = fopen(path, "r");
-    if (!f || fscanf(f, "%llu", &ns) != 1)
-        die(path);
-    fclose(f);
-    return (double)ns / 1e9;
 }
 
 /*
@@ -315,7 +83,7 @@ static double daemon_cpu(void)
  */
 static double cost(const struct args *a)
 {
-    double before = daemon_cpu(), requests = rate(a) * seconds;
+    double before = daemon_cpu(), requests = rate(a) * SECONDS;
 
     return (daemon_cpu() - before) / requests * 1e6;
 }
@@ -355,7 +123,7 @@ static void run_loads(bool single)
                 continue;
             snprintf(name, sizeof(name), "%s, %s", loads[i].name, shapes[s].name);
             figure(name, "1/s", rate, (struct args){ &loads[i], shapes[s].clients, shapes[s].window });
-            if (shapes[s].window > 1 || nr_sockets < 2 || !pid[0])
+            if (shapes[s].window > 1 || !knows_daemon())
                 continue;
             snprintf(name, sizeof(name), "%s, %s: daemon's CPU", loads[i].name, shapes[s].name);
             figure(name, "us", cost, (struct args){ &loads[i], shapes[s].clients, shapes[s].window });
@@ -406,7 +174,7 @@ static double transactions(const struct args *args)
         ten_writes(a, "/bench/dir");
         done += end(a);
         stop = now();
-    } while (stop - start < seconds);
+    } while (stop - start < SECONDS);
     client_free(a);
     client_free(b);
     return (double)done / (stop - start);
@@ -432,7 +200,7 @@ static double contender(const struct args *unused)
         must(c, XS_WRITE, count, (size_t)n);
         done += end(c);
         stop = now();
-    } while (stop - start < seconds * CONTENTION);
+    } while (stop - start < SECONDS * CONTENTION);
     client_free(c);
     return (double)done / (stop - start);
 }
@@ -491,7 +259,7 @@ static double device_set(const struct args *args)
     unsigned n = 0;
 
     must(c, XS_MKDIR, "/local/domain", sizeof("/local/domain"));
-    while (took < seconds) {
+    while (took < SECONDS) {
         double start = now();
 
         sixty_nodes(c, domid, args->b);
@@ -511,7 +279,7 @@ static double device_copy(const struct args *args)
     unsigned n = 0;
     char buf[96];
 
-    while (took < seconds) {
+    while (took < SECONDS) {
         int len = snprintf(buf, sizeof(buf), "/local/domain/1%c/local/domain/%u", 0, args->a);
         double start = now();
 
@@ -539,7 +307,7 @@ static double fan_out(const struct args *args)
         must(w, XS_WATCH, buf, (size_t)len + 1);
     }
     receive(w); /* the last one's first event */
-    while (took < seconds) {
+    while (took < SECONDS) {
         double start = now();
 
         queue(c, XS_WRITE, "/bench/dir/leaf7\0value", 22);
@@ -670,7 +438,7 @@ static double listing(const struct args *args)
     unsigned reps = 0;
     double start = now();
 
-    while (now() - start < seconds) {
+    while (now() - start < SECONDS) {
         list_all(c, "/local/domain");
         reps++;
     }
@@ -686,7 +454,7 @@ static double read_deep(const struct args *args)
     double start = now();
     char path[96];
 
-    while (now() - start < seconds) {
+    while (now() - start < SECONDS) {
         unsigned domid = 1 + (unsigned)(reps * 7919 % args->a);
         int len = snprintf(path, sizeof(path), "/local/domain/%u/device/vif/1/key30", domid);
 
@@ -705,7 +473,7 @@ static double ls(const struct args *args)
     double start = now();
     char path[4096];
 
-    for (unsigned i = 1; i <= args->a && now() - start < seconds; i++)
+    for (unsigned i = 1; i <= args->a && now() - start < SECONDS; i++)
         nodes += walk(c, path, (size_t)sprintf(path, "/local/domain/%u", i));
     double took = (now() - start) / (double)nodes * 1e6;
     client_free(c);
