@@ -273,6 +273,8 @@ def run(host, runs):
         beside(figures, ours, peer, name)
     # Four clients with one request each: the goal is 3 times the peers, and this says why we are not there. The echo
     # knows nothing and does nothing but what Linux asks of whoever serves these sockets, and is not there either.
+    # (perf of our daemon then: 91 % in the kernel, of which 44 in task switches and 33 in waking the client; 5 % our own
+    # code, 4 % the C library's. With 16 requests each, one wake-up serves many, and the store itself is seen.)
     echo_socket = os.path.join(host.dir, "echo")
     figures.compare(ours, Daemon(host, [CLIENT, "echo", echo_socket], host.env, echo_socket), "an echo", "wire")
     for n in DOMAINS_ALONE:
