@@ -61,10 +61,36 @@ static void put(struct script *s, unsigned to, const void *data, size_t len)
         fake_ring_put(&s->f, 1, data, len);
 }
 
+/* The transaction that a client has begun last, where a script says 3. */
+static uint32_t tx_of(struct script *s, unsigned to, unsigned id)
+{
+    const struct conn *c = to < 2 ? s->c[to]->conn : NULL;
+
+    return id == 3 && c ? c->next_tx - 1 : id;
+}
+
+/* A client loses three times in a row, and has its turn. */
+static void lose(struct script *s, unsigned who)
+{
+    struct fake_client *c = s->c[who & 1], *other = s->c[!(who & 1)];
+    static const char *const writes[] = { "/a\0x", "/a\0y", "/a\0z" };
+    struct fake_msg m;
+
+    for (int i = 0; i < 4; i++) {
+        fake_talk(&s->f, c, 0, XS_TRANSACTION_START, 0, "", 1, &m);
+        uint32_t tx = (uint32_t)atoi(m.body);
+        fake_talk(&s->f, c, 0, XS_READ, tx, "/a", 3, &m);
+        if (i == 3)
+            break;
+        fake_talk(&s->f, other, 0, XS_WRITE, 0, writes[i], 4, &m);
+        fake_talk(&s->f, c, 0, XS_TRANSACTION_END, tx, "T", 2, &m);
+    }
+}
+
 static void request(struct script *s, unsigned to)
 {
     char buf[sizeof(struct xsd_sockmsg) + 256];
-    struct xsd_sockmsg hdr = { .type = next(s) % 32u, .tx_id = next(s) & 3u };
+    struct xsd_sockmsg hdr = { .type = next(s) % 32u, .tx_id = tx_of(s, to, next(s) & 3u) };
 
     if (hdr.type >= 28)
         hdr.type = XS_KR_CLONE;
@@ -135,6 +161,7 @@ static void step(struct script *s)
     unsigned who = what >> 6 ? (what >> 6) - 1u : 0;
 
     switch (what & 15) {
+    case 6: lose(s, who); break;
     case 8: raw(s, who); break;
     case 9: drain(s, who); break;
     case 10: ring_word(s); break;
