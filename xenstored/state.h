@@ -61,6 +61,7 @@ enum state_type {
     STATE_KR_RING_OUT,              /* struct state_kr_conn (n: the ring's producer; len: sent, none follow) */
     /* Both; its number comes after those that older daemons of ours know. */
     STATE_KR_LOG,                   /* the log file's path with its NUL */
+    STATE_KR_SETTINGS,              /* as STATE_DOMAIN, of a domain that has no connection */
 };
 
 struct state_global {
@@ -189,6 +190,7 @@ void state_write_end(struct sink *k);
 /* Single records, for the journal. */
 void state_write_node(struct store *s, struct sink *k, const char *path, const struct node *n);
 void state_write_special(struct store *s, struct sink *k, int which);
+/* Which domain it is, and what is set for it. */
 void state_write_domain(struct sink *k, const struct domain *d);
 void state_write_global_quota(const struct store *s, struct sink *k);
 /* What is logged, and where. */

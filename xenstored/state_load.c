@@ -543,7 +543,7 @@ static int load_record(struct loader *l, uint32_t type, struct body *b, struct c
     case STATE_TX: return load_tx(l, b);
     case STATE_NODE: return load_node(l, b);
     case STATE_GLOBAL_QUOTA: return load_global_quota(l, b);
-    case STATE_DOMAIN: return load_domain(l, b);
+    case STATE_DOMAIN: case STATE_KR_SETTINGS: return load_domain(l, b);
     case STATE_KR_GLOBAL: return load_kr_global(l, b);
     case STATE_KR_DOMAIN: return load_kr_domain(l, b);
     case STATE_KR_RING: return load_ring(l, b);

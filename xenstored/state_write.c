@@ -206,25 +206,37 @@ void state_write_global_quota(const struct store *s, struct sink *k)
     put_quotas(at + sizeof(h), s->quota, all);
 }
 
-void state_write_domain(struct sink *k, const struct domain *d)
+static void write_identity(struct sink *k, const struct domain *d)
 {
     struct state_kr_domain kr = {
         .domid = d->domid, .target = d->target,
         .flags = (d->shutdown ? STATE_DOM_SHUTDOWN : 0) | (d->has_target ? STATE_DOM_TARGET : 0),
     };
-    struct state_quota h = { .a = d->domid, .b = (uint16_t)__builtin_popcount(d->quota_own) };
     uint8_t *at = sink_record(k, STATE_KR_DOMAIN, sizeof(kr));
 
     memcpy(kr.handle, d->handle, sizeof(kr.handle));
     if (at)
         memcpy(at, &kr, sizeof(kr));
-    at = sink_record(k, STATE_DOMAIN, sizeof(h) + sizeof(d->features) +
-                     put_quotas(NULL, d->quota, d->quota_own));
+}
+
+/* Xen 4.22's reader gives up at a domain that it has not met as a connection's. */
+static void write_settings(struct sink *k, const struct domain *d)
+{
+    struct state_quota h = { .a = d->domid, .b = (uint16_t)__builtin_popcount(d->quota_own) };
+    uint8_t *at = sink_record(k, d->conn && !d->conn->dead ? STATE_DOMAIN : STATE_KR_SETTINGS,
+                              sizeof(h) + sizeof(d->features) + put_quotas(NULL, d->quota, d->quota_own));
+
     if (!at)
         return;
     memcpy(at, &h, sizeof(h));
     memcpy(at + sizeof(h), &d->features, sizeof(d->features));
     put_quotas(at + sizeof(h) + sizeof(d->features), d->quota, d->quota_own);
+}
+
+void state_write_domain(struct sink *k, const struct domain *d)
+{
+    write_identity(k, d);
+    write_settings(k, d);
 }
 
 /* ---- Connections ---- */
@@ -461,10 +473,13 @@ void state_write(struct store *s, struct sink *k, const struct state_fds *fds, u
     state_write_global_quota(s, k);
     LIST_FOREACH(d, &s->domains, link)
         if (d->domid)
-            state_write_domain(k, d);
+            write_identity(k, d);
     if (fds && fds->dom0_port > 0)
         write_dom0(k, fds->dom0_port);
     write_conns(s, k, fds != NULL, version);
+    LIST_FOREACH(d, &s->domains, link)
+        if (d->domid)
+            write_settings(k, d);
     int err = tree_walk(&s->tree, "/", write_one, &w);
     if (err && !k->failed)
         k->failed = err;

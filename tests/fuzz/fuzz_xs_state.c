@@ -96,7 +96,7 @@ static void body(struct maker *m, uint32_t type)
         add(m, &h, sizeof(h));
         break;
     }
-    case STATE_DOMAIN:
+    case STATE_DOMAIN: case STATE_KR_SETTINGS:
         add(m, (uint16_t[]){ (uint16_t)id, 1, 15, 0, (uint16_t)n, 0 }, 12);
         add(m, name, strlen(name) + 1);
         break;
@@ -123,7 +123,7 @@ static void make(struct maker *m)
     add(m, &h, sizeof(h));
     while (m->p < m->end && m->len + 512 < sizeof(m->out)) {
         uint8_t t = next(m);
-        struct state_record r = { t % 32 < 9 ? t % 32 : STATE_KR_GLOBAL + (t % 32 - 9) % 16, 0 };
+        struct state_record r = { t % 32 < 9 ? t % 32 : STATE_KR_GLOBAL + (t % 32 - 9) % 17, 0 };
         size_t at = m->len;
 
         add(m, &r, sizeof(r));

@@ -515,6 +515,47 @@ static void test_log_records(void **state)
     }
 }
 
+/* Xen's readers know a domain by its connection, and want that first. Ours keep what is set for others, too. */
+static void test_domains_in_order(void **state)
+{
+    struct world *w = *state;
+    struct state_record r;
+    bool connected[8] = { false };
+    unsigned found = 0, settings = 0;
+    struct sink k;
+
+    guest_up(w, 1);
+    guest_up(w, 3);
+    fake_domain_up(&w->f, 2);
+    ok(w, XS_SET_QUOTA, 0, S("2\0nodes\0" "77"));
+    ok(w, XS_SET_QUOTA, 0, S("3\0nodes\0" "78"));
+    assert_int_equal(sink_open(&k, memfd_create("dump", MFD_CLOEXEC)), 0);
+    state_write_header(&w->f.s, &k, 0);
+    state_write(&w->f.s, &k, NULL, 0);
+    state_write_end(&k);
+    for (const uint8_t *p = k.base + sizeof(struct state_header), *end = k.base + k.used; p < end;
+         p += sizeof(r) + r.len) {
+        memcpy(&r, p, sizeof(r));
+        const struct state_conn *c = (const void *)(p + sizeof(r));
+        const struct state_quota *d = (const void *)(p + sizeof(r));
+        if (r.type == STATE_CONN && c->type == STATE_CONN_RING)
+            connected[c->u.ring.domid] = true;
+        if (r.type == STATE_DOMAIN && connected[d->a])
+            found |= 1u << d->a;
+        if (r.type == STATE_DOMAIN)
+            assert_true(connected[d->a]);
+        settings += r.type == STATE_KR_SETTINGS && d->a == 2;
+    }
+    assert_int_equal(found, 1u << 1 | 1u << 3);
+    assert_int_equal(settings, 1);
+    sink_close(&k);
+    fake_update(&w->f);
+    ok(w, XS_GET_QUOTA, 0, S("2\0nodes"));
+    assert_string_equal(w->m.body, "77");
+    ok(w, XS_GET_QUOTA, 0, S("3\0nodes"));
+    assert_string_equal(w->m.body, "78");
+}
+
 /* Whatever is missing or wrong is an error, never more. */
 static void test_damaged(void **state)
 {
@@ -748,7 +789,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(contents), T(expired), T(watches), T(buffers), T(transactions), T(tx_order), T(transaction_killed),
         T(died_meanwhile), T(broken_ring), T(compaction), T(wrong_files), T(xen_stream),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_log_records), T(log_file), T(log_file_gone),
+        cmocka_unit_test(test_damaged), T(domains_in_order), cmocka_unit_test(test_log_records), T(log_file), T(log_file_gone),
         T(control),
     };
 
