@@ -24,6 +24,7 @@ struct daemon {
     struct daemon_options o;
     sd_event_source *xs_source; /* news from the store, or while it is gone the time to look for it */
     struct guest_list alive, dead;
+    struct guest *by_domid[DOMID_FIRST_RESERVED]; /* those alive */
     struct guest **by_port;
     uint32_t nr_ports;
 };
@@ -35,12 +36,7 @@ static const char *const special_watches[] = { "@introduceDomain", "@releaseDoma
 
 static struct guest *find(const struct daemon *d, uint16_t domid)
 {
-    struct guest *g;
-
-    LIST_FOREACH(g, &d->alive, link)
-        if (g->domid == domid)
-            return g;
-    return NULL;
+    return domid < DOMID_FIRST_RESERVED ? d->by_domid[domid] : NULL;
 }
 
 /* ---- The guest's nodes ---- */
@@ -255,6 +251,7 @@ static void meet_guest(struct daemon *d, uint16_t domid)
     }
     memcpy(g->handle, info.handle, sizeof(g->handle));
     LIST_INSERT_HEAD(&d->alive, g, link);
+    d->by_domid[domid] = g;
     watch_guest(d, domid, true); /* its first event leads to update_guest() */
 }
 
@@ -269,22 +266,44 @@ static void bury_guest(struct daemon *d, struct guest *g)
     watch_guest(d, g->domid, false);
     unmap_port(d, g);
     LIST_REMOVE(g, link);
+    d->by_domid[g->domid] = NULL;
     LIST_INSERT_HEAD(&d->dead, g, link);
     guest_die(g, guest_gone, d);
 }
 
-/* Some domain has died or shut down. */
+static bool same(const struct guest *g, const struct host_domain *info)
+{
+    return !info->dying && !memcmp(info->handle, g->handle, sizeof(g->handle));
+}
+
+static void mark_listed(void *arg, uint16_t domid, const struct host_domain *info)
+{
+    struct guest *g = find(arg, domid);
+
+    if (g)
+        g->listed = same(g, info);
+}
+
+/* For a host that does not list its domains. */
+static bool is_there(const struct daemon *d, const struct guest *g)
+{
+    struct host_domain info;
+    int err = d->host.ops->domain_info(d->host.priv, g->domid, &info);
+
+    return err ? err != -ESRCH : same(g, &info);
+}
+
+/* Some domain has come, or died, or shut down. */
 static void bury_dead(struct daemon *d)
 {
     struct guest *g, *next;
 
+    LIST_FOREACH(g, &d->alive, link)
+        g->listed = false;
+    int err = host_each_domain(&d->host, mark_listed, d);
     for (g = LIST_FIRST(&d->alive); g; g = next) {
-        struct host_domain info;
-        int err = d->host.ops->domain_info(d->host.priv, g->domid, &info);
-
         next = LIST_NEXT(g, link);
-        if (err == -ESRCH || (!err && (info.dying || memcmp(info.handle, g->handle,
-                                                            sizeof(g->handle)))))
+        if (err ? !is_there(d, g) : !g->listed)
             bury_guest(d, g);
     }
 }

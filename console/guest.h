@@ -30,6 +30,7 @@ struct guest {
     LIST_ENTRY(guest) link;
     uint16_t domid;
     uint8_t handle[16];
+    bool listed;            /* the host has it, as of the last look */
     sd_event *event;
     const struct host *host;
 

@@ -255,40 +255,35 @@ static bool domain_check(struct store *s, struct domain *d)
     return domain_changed(s, d, err ? NULL : &info);
 }
 
-#define LIST_PART 256
+struct round { struct store *s; bool fire; };
+
+static void check_listed(void *arg, uint16_t domid, const struct host_domain *info)
+{
+    struct round *r = arg;
+    struct domain *d = domain_find(r->s, domid);
+
+    if (!d || !d->domid)
+        return;
+    d->seen = true;
+    r->fire |= domain_changed(r->s, d, info);
+}
 
 /* All domains in a few hypercalls. 0 or a negative errno; *fire as above. */
 static int check_list(struct store *s, bool *fire)
 {
-    struct host_domain_entry part[LIST_PART];
+    struct round r = { s, false };
     struct domain *d, *next;
-    unsigned first = 1;
-    int n = 0;
 
-    if (!s->host.ops->domain_list)
-        return -ENOSYS;
     LIST_FOREACH(d, &s->domains, link)
         d->seen = false;
-    for (; first <= UINT16_MAX; first = part[n - 1].domid + 1u) {
-        n = s->host.ops->domain_list(s->host.priv, (uint16_t)first, LIST_PART, part);
-        if (n <= 0)
-            break;
-        for (int i = 0; i < n; i++) {
-            d = domain_find(s, part[i].domid);
-            if (!d || !d->domid)
-                continue;
-            d->seen = true;
-            *fire |= domain_changed(s, d, &part[i].info);
-        }
-    }
-    if (n < 0)
-        return n;
-    for (d = LIST_FIRST(&s->domains); d; d = next) {
+    int err = host_each_domain(&s->host, check_listed, &r);
+    for (d = LIST_FIRST(&s->domains); d && !err; d = next) {
         next = LIST_NEXT(d, link);
         if (d->domid && !d->seen)
-            *fire |= domain_changed(s, d, NULL);
+            r.fire |= domain_changed(s, d, NULL);
     }
-    return 0;
+    *fire |= r.fire;
+    return err;
 }
 
 void domain_check_all(struct store *s)

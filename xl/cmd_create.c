@@ -114,17 +114,6 @@ static int print_config(struct xl *xl, libxl_domain_config *dc)
     return 0;
 }
 
-static int name_is_free(struct xl *xl, const char *name)
-{
-    uint32_t domid;
-
-    if (libxl_name_to_domid(xl->ctx, name, &domid)) {
-        return 1;
-    }
-    xl_error("the name '%s' is in use by domain %u", name, domid);
-    return 0;
-}
-
 static int create_domain(struct xl *xl, const struct create_opts *o, libxl_domain_config *dc)
 {
     struct console con = { .xl = xl, .pid = -1, .ready_fd = -1 };
@@ -237,7 +226,7 @@ int main_create(struct xl *xl, int argc, char **argv)
             goto out;
         }
     }
-    rc = name_is_free(xl, dc.c_info.name) ? create_domain(xl, &o, &dc) : 1;
+    rc = create_domain(xl, &o, &dc);
 out:
     libxl_domain_config_dispose(&dc);
     free(o.extra);

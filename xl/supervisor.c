@@ -219,6 +219,10 @@ static void look(struct supervisor *s)
     s->busy = false;
     s->wait_ms = -1;
     for (int i = 0; info && i < nr; i++) {
+        /* One that goes on only tells that there is something to do yet, and whose it is takes a file to be read. */
+        if (s->busy && !info[i].dying && !info[i].shutdown) {
+            continue;
+        }
         bool mine = s->one ? info[i].domid == s->only : info[i].domid && is_marked(s->xl, info[i].domid);
 
         if (!mine || info[i].dying) {

@@ -127,7 +127,7 @@ static void test_buffer(void **state)
 struct world {
     struct host host;
     struct xencons_interface *page;
-    bool exists, dying;
+    bool exists, dying, lists; /* lists: the host can list its domains */
     uint8_t life;
     unsigned notified, mapped, bound;
     uint32_t gref;
@@ -186,7 +186,17 @@ static void w_notify(void *priv, uint32_t port)
     ((struct world *)priv)->notified++;
 }
 
-static const struct host_ops w_ops = { w_info, w_map, w_unmap, w_bind, w_unbind, w_notify, NULL, NULL };
+static int w_list(void *priv, uint16_t first, unsigned max, struct host_domain_entry *out)
+{
+    struct world *w = priv;
+
+    if (!w->lists)
+        return -ENOSYS;
+    out->domid = 5;
+    return first <= 5 && !w_info(priv, 5, &out->info);
+}
+
+static const struct host_ops w_ops = { w_info, w_map, w_unmap, w_bind, w_unbind, w_notify, NULL, w_list };
 
 static void world_init(struct world *w)
 {
@@ -513,6 +523,14 @@ static int service_setup(void **state)
     return 0;
 }
 
+static int service_setup_listing(void **state)
+{
+    int rc = service_setup(state);
+
+    ((struct service *)*state)->w->lists = true;
+    return rc;
+}
+
 static int service_teardown(void **state)
 {
     struct service *s = *state;
@@ -820,11 +838,12 @@ int main(void)
 {
 #define G(name) cmocka_unit_test_setup_teardown(test_guest_##name, setup, teardown)
 #define D(name) cmocka_unit_test_setup_teardown(test_##name, service_setup, service_teardown)
+#define L(name) cmocka_unit_test_setup_teardown(test_##name, service_setup_listing, service_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ring), cmocka_unit_test(test_ring_hostile),
         cmocka_unit_test(test_buffer), G(both_ways), G(connect), G(input_waits), G(limit), G(flood),
-        G(hostile), G(log), G(dies), G(dies_alone), D(daemon), D(daemon_reuse), D(client),
-        D(client_terminal), D(client_xsa_57),
+        G(hostile), G(log), G(dies), G(dies_alone), D(daemon), D(daemon_reuse),
+        L(daemon), L(daemon_reuse), D(client), D(client_terminal), D(client_xsa_57),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
