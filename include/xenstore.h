@@ -136,6 +136,22 @@ bool xs_get_domain_quota(struct xs_handle *h, unsigned int domid, const char *qu
 bool xs_set_domain_quota(struct xs_handle *h, unsigned int domid, const char *quota, unsigned int value);
 
 /*
+ * Krypton's: n questions, on their way to the daemon together, where each of the calls above waits for its answer. An
+ * answer is as the wire has it: a value; names, or permissions, each with its NUL. Either reply is set, for the
+ * caller to free, len bytes with a NUL behind them, or err is the question's errno: E2BIG for a list of children that
+ * is too long for one message, which xs_directory() gets. False with errno, and no replies, when the connection fails.
+ */
+enum xs_question { XS_ASK_VALUE, XS_ASK_CHILDREN, XS_ASK_PERMISSIONS };
+struct xs_ask {
+    enum xs_question what;
+    const char *path;
+    char *reply;
+    unsigned int len;
+    int err;
+};
+bool xs_ask_many(struct xs_handle *h, xs_transaction_t t, struct xs_ask *ask, unsigned int n);
+
+/*
  * Krypton's: copies src and all below it, values and permissions, to dst, in one request; all or nothing. dst must not
  * be there (EEXIST) nor lie within src (EINVAL); what is missing above it is made as by xs_write(). Each node must
  * be readable (EACCES), and a guest owns what it makes. ENOSYS: the daemon, Xen's for one, lacks

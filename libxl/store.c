@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "libxl/store.h"
 
+#include <dlfcn.h>
 #include <stdlib.h>
 
 /* A guest cannot keep us from committing for ever; it is the control domain's own tools that meet.
@@ -58,6 +59,26 @@ int lx_xs_read(struct lx_gc *gc, xs_transaction_t t, const char *path, const cha
 const char *lx_xs_peek(struct lx_gc *gc, const char *path)
 {
     return read_value(gc, XBT_NULL, path);
+}
+
+typedef bool ask_many_fn(struct xs_handle *h, xs_transaction_t t, struct xs_ask *ask, unsigned n);
+
+const char **lx_xs_peek_many(struct lx_gc *gc, const char *const *paths, unsigned n)
+{
+    /* By name: Xen's libxenstore may stand below us, and has it not. */
+    ask_many_fn *ask_many = (ask_many_fn *)dlsym(RTLD_DEFAULT, "xs_ask_many");
+    const char **out = LX_ARRAY_NEW(gc, const char *, n);
+    struct xs_ask *ask = LX_ARRAY_NEW(gc, struct xs_ask, n);
+    struct xs_handle *xsh = lx_xs(gc);
+
+    for (unsigned i = 0; i < n; i++)
+        ask[i] = (struct xs_ask){ .what = XS_ASK_VALUE, .path = paths[i] };
+    bool all = xsh && ask_many && ask_many(xsh, XBT_NULL, ask, n);
+    for (unsigned i = 0; i < n; i++) {
+        out[i] = !all ? lx_xs_peek(gc, paths[i]) : ask[i].reply ? lx_strndup(gc, ask[i].reply, ask[i].len) : NULL;
+        free(ask[i].reply);
+    }
+    return out;
 }
 
 char **lx_xs_dir(struct lx_gc *gc, const char *path, unsigned *n)

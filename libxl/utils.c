@@ -42,23 +42,25 @@ char *libxl_domid_to_name(libxl_ctx *ctx, uint32_t domid)
 
 int libxl_name_to_domid(libxl_ctx *ctx, const char *name, uint32_t *domid)
 {
+    LX_GC(ctx);
     int n, rc = ERROR_INVAL;
     libxl_dominfo *list;
+    const char **paths, **names;
 
     if (!name)
         return ERROR_INVAL;
     list = libxl_list_domain(ctx, &n);
     if (!list)
         return ERROR_NOMEM;
-    for (int i = 0; rc && i < n; i++) {
-        char *s = libxl_domid_to_name(ctx, list[i].domid);
-
-        if (s && !strcmp(s, name)) {
+    paths = LX_ARRAY_NEW(gc, const char *, (size_t)n);
+    for (int i = 0; i < n; i++)
+        paths[i] = lx_sprintf(gc, "%s/name", lx_dom_path(gc, list[i].domid));
+    names = lx_xs_peek_many(gc, paths, (unsigned)n);
+    for (int i = 0; rc && i < n; i++)
+        if (names[i] && !strcmp(names[i], name)) {
             *domid = list[i].domid;
             rc = 0;
         }
-        free(s);
-    }
     libxl_dominfo_list_free(list, n);
     return rc;
 }

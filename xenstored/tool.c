@@ -64,19 +64,39 @@ static char *printable(const char *value, unsigned len)
     return out;
 }
 
-static void print_perms(struct run *r, const char *path)
+/* A node that a walk has come to, and what it has asked about it. */
+struct seen {
+    char *path;
+    unsigned depth;
+    struct xs_ask value, perms, kids;
+};
+
+/* The entry at *at, which goes on to the next; false after the last. */
+static bool next_perm(const struct xs_ask *perms, unsigned *at, char *letter, unsigned *id)
 {
     static const char letters[] = "nrwb";
-    unsigned n = 0;
-    struct xs_permissions *p = xs_get_permissions(r->h, r->t, path, &n);
+    struct xs_permissions p;
 
-    if (!p)
+    if (!perms->reply || *at >= perms->len || !xs_strings_to_perms(&p, 1, perms->reply + *at))
+        return false;
+    *letter = letters[p.perms & 3];
+    *id = p.id;
+    *at += (unsigned)strlen(perms->reply + *at) + 1;
+    return true;
+}
+
+static void print_perms(const struct xs_ask *perms)
+{
+    unsigned at = 0, id;
+    const char *comma = "";
+    char letter;
+
+    if (!perms->reply)
         return;
     printf("   (");
-    for (unsigned i = 0; i < n; i++)
-        printf("%s%c%u", i ? "," : "", letters[p[i].perms & 3], p[i].id);
+    for (; next_perm(perms, &at, &letter, &id); comma = ",")
+        printf("%s%c%u", comma, letter, id);
     printf(")");
-    free(p);
 }
 
 /* Each byte of a value is the character with its number, so that none is lost. */
@@ -96,39 +116,44 @@ static void print_json_string(const char *text, size_t len)
     putchar('"');
 }
 
-static void print_json_perms(struct run *r, const char *path)
+static void print_json_perms(const struct xs_ask *perms)
 {
-    static const char letters[] = "nrwb";
-    unsigned n = 0;
-    struct xs_permissions *p = xs_get_permissions(r->h, r->t, path, &n);
+    unsigned at = 0, id;
+    const char *comma = "";
+    char letter;
 
     printf(", \"permissions\": [");
-    for (unsigned i = 0; p && i < n; i++)
-        printf("%s\"%c%u\"", i ? ", " : "", letters[p[i].perms & 3], p[i].id);
+    for (; next_perm(perms, &at, &letter, &id); comma = ", ")
+        printf("%s\"%c%u\"", comma, letter, id);
     putchar(']');
-    free(p);
+}
+
+/* Whether there is something to be printed of it; false with *ok for one that has gone since it was listed. */
+static bool is_there(const struct seen *s, bool *ok)
+{
+    *ok = s->value.reply || s->value.err == EACCES || s->value.err == ENOENT;
+    errno = s->value.err;
+    return s->value.reply || s->value.err == EACCES;
 }
 
 /* An element of the list that "ls -j" prints. */
-static bool print_json_node(struct run *r, const char *path)
+static bool print_json_node(struct run *r, const struct seen *s)
 {
-    unsigned len = 0;
-    char *value = xs_read(r->h, r->t, path, &len);
+    bool ok;
 
-    if (!value && errno != EACCES)
-        return errno == ENOENT; /* gone between listing and reading */
+    if (!is_there(s, &ok))
+        return ok;
     printf("%s\n  {\"path\": ", r->more ? "," : "");
     r->more = true;
-    print_json_string(path, strlen(path));
+    print_json_string(s->path, strlen(s->path));
     printf(", \"value\": ");
-    if (value)
-        print_json_string(value, len);
+    if (s->value.reply)
+        print_json_string(s->value.reply, s->value.len);
     else
         printf("null");
     if (r->o.perms)
-        print_json_perms(r, path);
+        print_json_perms(&s->perms);
     putchar('}');
-    free(value);
     return true;
 }
 
@@ -142,15 +167,16 @@ static unsigned line_width(const struct options *o)
     return w.ws_col;
 }
 
-static bool print_node(struct run *r, const char *path, const char *name, unsigned depth)
+static bool print_node(struct run *r, const struct seen *s)
 {
-    unsigned len = 0, width = line_width(&r->o);
-    char *value = xs_read(r->h, r->t, path, &len), *text;
+    unsigned width = line_width(&r->o), depth = s->depth - 1;
+    char *text;
+    bool ok;
 
-    if (!value && errno != EACCES)
-        return errno == ENOENT; /* gone between listing and reading */
-    text = value ? printable(value, len) : NULL;
-    int head = r->o.full ? printf("%s = ", path) : printf("%*s%s = ", (int)depth, "", name);
+    if (!is_there(s, &ok))
+        return ok;
+    text = s->value.reply ? printable(s->value.reply, s->value.len) : NULL;
+    int head = r->o.full ? printf("%s = ", s->path) : printf("%*s%s = ", (int)depth, "", strrchr(s->path, '/') + 1);
     size_t room = width > (unsigned)head + 6 ? width - (unsigned)head - 2 : 4;
     if (!text)
         printf("(not readable)");
@@ -159,30 +185,33 @@ static bool print_node(struct run *r, const char *path, const char *name, unsign
     else
         printf("\"%s\"", text);
     if (r->o.perms)
-        print_perms(r, path);
+        print_perms(&s->perms);
     putchar('\n');
     free(text);
-    free(value);
     return true;
 }
 
-/* ---- Walking a subtree: a stack of paths, as deep trees are allowed ---- */
-
-struct todo {
-    char *path;
-    unsigned depth;
-};
+/* ---- Walking a subtree: a stack, as deep trees are allowed ---- */
 
 struct walk {
-    struct todo *item;
+    struct seen *item;
     size_t count, room;
+    bool look;          /* ask for values, and permissions if they are to be printed */
 };
+
+static void seen_free(struct seen *s)
+{
+    free(s->path);
+    free(s->value.reply);
+    free(s->perms.reply);
+    free(s->kids.reply);
+}
 
 static bool push(struct walk *w, char *path, unsigned depth)
 {
     if (path && w->count == w->room) {
         size_t room = w->room ? w->room * 2 : 64;
-        struct todo *grown = realloc(w->item, room * sizeof(*grown));
+        struct seen *grown = realloc(w->item, room * sizeof(*grown));
         if (!grown) {
             free(path);
             return false;
@@ -191,7 +220,7 @@ static bool push(struct walk *w, char *path, unsigned depth)
         w->room = room;
     }
     if (path)
-        w->item[w->count++] = (struct todo){ path, depth };
+        w->item[w->count++] = (struct seen){ .path = path, .depth = depth };
     return path != NULL;
 }
 
@@ -202,32 +231,78 @@ static char *join(const char *path, const char *name)
     return asprintf(&out, "%s/%s", strcmp(path, "/") ? path : "", name) < 0 ? NULL : out;
 }
 
-static bool push_children(struct run *r, struct walk *w, const char *path, unsigned depth)
+/* Asks about the items from `first` on: all of a directory's children together, as each round trip takes long. */
+static bool ask_about(struct run *r, struct walk *w, size_t first)
 {
-    unsigned n = 0;
-    char **kids = xs_directory(r->h, r->t, path, &n);
-    bool ok = true;
+    size_t n = w->count - first, per = 1u + w->look + (w->look && r->o.perms);
+    struct xs_ask *ask = calloc(n * per + 1, sizeof(*ask)), *a = ask;
+    bool ok = ask;
 
-    if (!kids)
-        return errno == ENOENT || errno == EACCES;
-    while (ok && n--)
-        ok = push(w, join(path, kids[n]), depth);
-    free(kids);
+    for (size_t i = first; ok && i < w->count; i++) {
+        *a++ = (struct xs_ask){ .what = XS_ASK_CHILDREN, .path = w->item[i].path };
+        if (per > 1)
+            *a++ = (struct xs_ask){ .what = XS_ASK_VALUE, .path = w->item[i].path };
+        if (per > 2)
+            *a++ = (struct xs_ask){ .what = XS_ASK_PERMISSIONS, .path = w->item[i].path };
+    }
+    ok = ok && xs_ask_many(r->h, r->t, ask, (unsigned)(n * per));
+    a = ask;
+    for (size_t i = first; ok && i < w->count; i++) {
+        w->item[i].kids = *a++;
+        if (per > 1)
+            w->item[i].value = *a++;
+        if (per > 2)
+            w->item[i].perms = *a++;
+    }
+    free(ask);
     return ok;
 }
 
-/* Calls fn for everything below path (path itself has depth 0 and is not included). */
-static bool walk_below(struct run *r, const char *path,
-                       bool (*fn)(struct run *r, const char *path, unsigned depth))
+/* What is below s. ENOENT and EACCES are no errors: then that is nothing. */
+static bool push_children(struct run *r, struct walk *w, const struct seen *s)
 {
-    struct walk w = { 0 };
-    bool ok = push_children(r, &w, path, 1);
+    size_t first = w->count;
+    unsigned n = 0;
+    bool ok = true;
 
+    if (s->kids.reply) {
+        for (const char *p = s->kids.reply; ok && p < s->kids.reply + s->kids.len; p += strlen(p) + 1)
+            ok = push(w, join(s->path, p), s->depth + 1);
+    } else if (s->kids.err == E2BIG) {
+        char **kids = xs_directory(r->h, r->t, s->path, &n);
+        for (unsigned i = 0; kids && ok && i < n; i++)
+            ok = push(w, join(s->path, kids[i]), s->depth + 1);
+        ok = kids ? ok : errno == ENOENT || errno == EACCES;
+        free(kids);
+    } else {
+        errno = s->kids.err;
+        return errno == ENOENT || errno == EACCES;
+    }
+    /* The first is to be on top. */
+    for (size_t i = first, j = w->count; i + 1 < j; i++) {
+        struct seen t = w->item[i];
+        w->item[i] = w->item[--j];
+        w->item[j] = t;
+    }
+    return ok && (w->count == first || ask_about(r, w, first));
+}
+
+/* Calls fn for everything below path (path itself has depth 0 and is not included). */
+static bool walk_below(struct run *r, const char *path, bool look, bool (*fn)(struct run *r, const struct seen *s))
+{
+    struct walk w = { .look = look };
+    struct seen it = { .path = strdup(path) };
+    bool ok = it.path;
+
+    it.kids = (struct xs_ask){ .what = XS_ASK_CHILDREN, .path = it.path };
+    ok = ok && xs_ask_many(r->h, r->t, &it.kids, 1) && push_children(r, &w, &it);
+    seen_free(&it);
     while (w.count) {
-        struct todo it = w.item[--w.count];
-
-        ok = ok && fn(r, it.path, it.depth) && push_children(r, &w, it.path, it.depth + 1);
-        free(it.path);
+        it = w.item[--w.count];
+        ok = ok && fn(r, &it) && push_children(r, &w, &it);
+        int err = errno;
+        seen_free(&it);
+        errno = err;
     }
     free(w.item);
     return ok;
@@ -235,11 +310,9 @@ static bool walk_below(struct run *r, const char *path,
 
 /* ---- Commands ---- */
 
-static bool ls_node(struct run *r, const char *path, unsigned depth)
+static bool ls_node(struct run *r, const struct seen *s)
 {
-    if (r->o.json)
-        return print_json_node(r, path);
-    return print_node(r, path, strrchr(path, '/') + 1, depth - 1);
+    return r->o.json ? print_json_node(r, s) : print_node(r, s);
 }
 
 static bool cmd_ls(struct run *r)
@@ -253,7 +326,7 @@ static bool cmd_ls(struct run *r)
     free(probe);
     if (r->o.json)
         putchar('[');
-    bool ok = walk_below(r, path, ls_node) || complain("list", path);
+    bool ok = walk_below(r, path, true, ls_node) || complain("list", path);
     if (r->o.json)
         puts(r->more ? "\n]" : "]");
     return ok;
@@ -389,10 +462,15 @@ static bool cmd_rm(struct run *r)
 static struct xs_permissions new_perms[64];
 static unsigned nr_new_perms;
 
-static bool chmod_node(struct run *r, const char *path, unsigned depth)
+static bool chmod_node(struct run *r, const char *path)
 {
     return xs_set_permissions(r->h, r->t, path, new_perms, nr_new_perms) ||
            complain("set permissions of", path);
+}
+
+static bool chmod_seen(struct run *r, const struct seen *s)
+{
+    return chmod_node(r, s->path);
 }
 
 static bool chmod_up(struct run *r, const char *path)
@@ -402,7 +480,7 @@ static bool chmod_up(struct run *r, const char *path)
 
     while (ok && (slash = strrchr(up, '/')) && slash != up) {
         *slash = 0;
-        ok = chmod_node(r, up, 0);
+        ok = chmod_node(r, up);
     }
     free(up);
     return ok;
@@ -421,8 +499,8 @@ static bool cmd_chmod(struct run *r)
                     r->arg[i + 1]);
             return false;
         }
-    return chmod_node(r, r->arg[0], 0) && (!r->o.up || chmod_up(r, r->arg[0])) &&
-           (!r->o.recurse || walk_below(r, r->arg[0], chmod_node));
+    return chmod_node(r, r->arg[0]) && (!r->o.up || chmod_up(r, r->arg[0])) &&
+           (!r->o.recurse || walk_below(r, r->arg[0], false, chmod_seen));
 }
 
 static bool cmd_clone(struct run *r)

@@ -43,10 +43,13 @@ struct xs_handle {
     bool unwatch_filter;
     uint32_t next_req;              /* under request_lock */
 
-    pthread_mutex_t request_lock;   /* one request at a time; taken before state_lock */
+    pthread_mutex_t request_lock;   /* one request at a time; taken before the others */
+    pthread_mutex_t read_lock;      /* who reads from fd; taken before state_lock */
+    char *in;                       /* bytes read and not yet taken as messages */
+    size_t in_at, in_have;
+
     pthread_mutex_t state_lock;     /* all below */
-    pthread_cond_t reply_cond, event_cond;
-    struct xs_msg *reply;           /* what the reader took off for the requester */
+    pthread_cond_t event_cond;
     struct xs_msg_queue events;
     struct xs_watched_list watches; /* empty for sockets */
     int error;                      /* the stream is dead: errno; 0 while it lives */
@@ -54,13 +57,16 @@ struct xs_handle {
 
     bool has_reader;
     pthread_t reader;
+    int reader_set;                 /* epoll: fd, unless a request is under way, and stop_fd */
     int stop_fd;                    /* eventfd: ends the reader */
 };
 
-/* Whole messages. 0, or -1 with errno. stop_fd may be -1. */
+/* The next whole message; NULL with errno. stop_fd may be -1. read_lock is held. */
 struct xs_msg *xs_recv_msg(struct xs_handle *h, int stop_fd);
-int xs_send_msg(struct xs_handle *h, const struct xsd_sockmsg *hdr, const struct iovec *iov,
-                unsigned count);
+/* xs_recv_msg() would not wait, nor read: read_lock is held. */
+bool xs_has_msg(const struct xs_handle *h);
+/* 0, or -1 with errno. */
+int xs_send(struct xs_handle *h, const void *buf, size_t len);
 
 /* Starts the reader if there is none. */
 bool xs_start_reader(struct xs_handle *h);
@@ -78,6 +84,9 @@ void xs_filter_events(struct xs_handle *h, const char *path, const char *token);
  */
 void *xs_talk(struct xs_handle *h, xs_transaction_t t, uint32_t type, const struct iovec *iov,
               unsigned count, unsigned int *len);
+
+/* A request in a buffer of room bytes; how many it takes, or 0 with errno: E2BIG. */
+size_t xs_put_request(char *buf, size_t room, struct xsd_sockmsg *hdr, const struct iovec *iov, unsigned count);
 
 /* ---- Parts of requests, ends of replies ---- */
 

@@ -76,12 +76,12 @@ struct xs_handle *xs_open(unsigned long flags)
         return NULL;
     }
     h->unwatch_filter = flags & XS_UNWATCH_FILTER;
-    h->stop_fd = h->pipe[0] = h->pipe[1] = -1;
+    h->stop_fd = h->reader_set = h->pipe[0] = h->pipe[1] = -1;
     STAILQ_INIT(&h->events);
     SLIST_INIT(&h->watches);
     pthread_mutex_init(&h->request_lock, NULL);
+    pthread_mutex_init(&h->read_lock, NULL);
     pthread_mutex_init(&h->state_lock, NULL);
-    pthread_cond_init(&h->reply_cond, NULL);
     pthread_cond_init(&h->event_cond, NULL);
     return h;
 }
@@ -106,10 +106,11 @@ static void handle_free(struct xs_handle *h)
         SLIST_REMOVE_HEAD(&h->watches, link);
         free(w);
     }
-    free(h->reply);
+    free(h->in);
     close_fd(&h->fd);
     close_fd(&h->pipe[0]);
     close_fd(&h->pipe[1]);
+    close_fd(&h->reader_set);
     close_fd(&h->stop_fd);
     free(h);
 }
@@ -120,8 +121,8 @@ void xs_close(struct xs_handle *h)
         return;
     xs_stop_reader(h);
     pthread_mutex_destroy(&h->request_lock);
+    pthread_mutex_destroy(&h->read_lock);
     pthread_mutex_destroy(&h->state_lock);
-    pthread_cond_destroy(&h->reply_cond);
     pthread_cond_destroy(&h->event_cond);
     handle_free(h);
 }
@@ -175,24 +176,41 @@ static int wait_input(int fd, int stop_fd)
     }
 }
 
-static int read_all(int fd, int stop_fd, void *buf, size_t len)
-{
-    while (len) {
-        ssize_t n;
+/* A message may be cut anywhere, and others stand behind it. */
+#define IN_MAX (2 * (sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX))
 
-        if (stop_fd >= 0 && wait_input(fd, stop_fd))
-            return -1;
-        n = read(fd, buf, len);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        if (n <= 0) {
-            if (!n)
-                errno = EBADF; /* the daemon has gone: Xen's clients know it by this */
-            return -1;
-        }
-        buf = (char *)buf + n;
-        len -= (size_t)n;
+bool xs_has_msg(const struct xs_handle *h)
+{
+    struct xsd_sockmsg hdr;
+
+    if (h->in_have < sizeof(hdr))
+        return false;
+    memcpy(&hdr, h->in + h->in_at, sizeof(hdr));
+    return hdr.len > XENSTORE_PAYLOAD_MAX || h->in_have - sizeof(hdr) >= hdr.len;
+}
+
+/* Reads once. */
+static int read_more(struct xs_handle *h, int stop_fd)
+{
+    ssize_t n;
+
+    if (!h->in && !(h->in = malloc(IN_MAX)))
+        return -1;
+    memmove(h->in, h->in + h->in_at, h->in_have);
+    h->in_at = 0;
+    if (stop_fd >= 0 && wait_input(h->fd, stop_fd))
+        return -1;
+    n = read(h->fd, h->in + h->in_have, IN_MAX - h->in_have);
+    if (n < 0 && errno == EAGAIN)
+        return wait_input(h->fd, stop_fd);
+    if (n < 0 && errno == EINTR)
+        return 0;
+    if (n <= 0) {
+        if (!n)
+            errno = EBADF; /* the daemon has gone: Xen's clients know it by this */
+        return -1;
     }
+    h->in_have += (size_t)n;
     return 0;
 }
 
@@ -201,8 +219,10 @@ struct xs_msg *xs_recv_msg(struct xs_handle *h, int stop_fd)
     struct xsd_sockmsg hdr;
     struct xs_msg *m;
 
-    if (read_all(h->fd, stop_fd, &hdr, sizeof(hdr)))
-        return NULL;
+    while (!xs_has_msg(h))
+        if (read_more(h, stop_fd))
+            return NULL;
+    memcpy(&hdr, h->in + h->in_at, sizeof(hdr));
     if (hdr.len > XENSTORE_PAYLOAD_MAX) {
         errno = EIO;
         return NULL;
@@ -211,13 +231,10 @@ struct xs_msg *xs_recv_msg(struct xs_handle *h, int stop_fd)
     if (!m)
         return NULL;
     m->hdr = hdr;
+    memcpy(m->body, h->in + h->in_at + sizeof(hdr), hdr.len);
     m->body[hdr.len] = 0;
-    if (read_all(h->fd, stop_fd, m->body, hdr.len)) {
-        int err = errno;
-        free(m);
-        errno = err;
-        return NULL;
-    }
+    h->in_at += sizeof(hdr) + hdr.len;
+    h->in_have -= sizeof(hdr) + hdr.len;
     return m;
 }
 
@@ -226,20 +243,12 @@ static ssize_t write_some(const struct xs_handle *h, const char *buf, size_t len
     return h->is_socket ? send(h->fd, buf, len, MSG_NOSIGNAL) : write(h->fd, buf, len);
 }
 
-int xs_send_msg(struct xs_handle *h, const struct xsd_sockmsg *hdr, const struct iovec *iov,
-                unsigned count)
+int xs_send(struct xs_handle *h, const void *buf, size_t len)
 {
-    char buf[sizeof(*hdr) + XENSTORE_PAYLOAD_MAX];
-    size_t len = sizeof(*hdr), done = 0;
+    size_t done = 0;
 
-    memcpy(buf, hdr, sizeof(*hdr));
-    for (unsigned i = 0; i < count; i++) {
-        if (iov[i].iov_len)
-            memcpy(buf + len, iov[i].iov_base, iov[i].iov_len);
-        len += iov[i].iov_len;
-    }
     while (done < len) {
-        ssize_t n = write_some(h, buf + done, len - done);
+        ssize_t n = write_some(h, (const char *)buf + done, len - done);
 
         if (n < 0 && errno == EINTR)
             continue;

@@ -488,6 +488,62 @@ static void clones(void **state)
     xs_close(h);
 }
 
+/* More than a batch, in one transaction, good and bad among each other, while watches fire. */
+#define ASKS 300
+
+static void asks(void **state)
+{
+    struct xs_handle *h = open_store();
+    static struct xs_ask ask[3 * ASKS + 2];
+    static char path[ASKS][32], far_too_long[XENSTORE_PAYLOAD_MAX + 2];
+    unsigned n = 0;
+
+    assert_true(xs_ask_many(h, XBT_NULL, ask, 0));
+    assert_true(xs_watch(h, "/ask", "t"));
+    xs_transaction_t t = xs_transaction_start(h);
+    memset(far_too_long, 'x', sizeof(far_too_long) - 1);
+    for (int i = 0; i < ASKS; i++) {
+        snprintf(path[i], sizeof(path[i]), "/ask/%d", i);
+        if (i % 3)
+            assert_true(xs_write(h, t, path[i], path[i], (unsigned)strlen(path[i])));
+        ask[n++] = (struct xs_ask){ .what = XS_ASK_VALUE, .path = path[i] };
+        ask[n++] = (struct xs_ask){ .what = XS_ASK_CHILDREN, .path = i ? path[i] : "/ask" };
+        ask[n++] = (struct xs_ask){ .what = XS_ASK_PERMISSIONS, .path = path[i] };
+        if (i % 150 == 1)
+            ask[n++] = (struct xs_ask){ .what = XS_ASK_VALUE, .path = far_too_long };
+    }
+    assert_true(xs_ask_many(h, t, ask, n));
+    for (unsigned k = 0, i = 0; k < n; k++) {
+        if (ask[k].path == far_too_long) {
+            assert_int_equal(ask[k].err, E2BIG);
+            assert_null(ask[k].reply);
+            continue;
+        }
+        bool there = i / 3 % 3 || ask[k].path != path[i / 3];
+        assert_int_equal(ask[k].err, there ? 0 : ENOENT);
+        assert_true(there == (ask[k].reply != NULL));
+        if (there && ask[k].what == XS_ASK_VALUE)
+            assert_string_equal(ask[k].reply, ask[k].path);
+        if (there && ask[k].what == XS_ASK_PERMISSIONS)
+            assert_string_equal(ask[k].reply, "n0");
+        if (there && ask[k].what == XS_ASK_CHILDREN)
+            assert_int_equal(ask[k].len > 0, ask[k].path != path[i / 3]);
+        free(ask[k].reply);
+        i++;
+    }
+    assert_true(xs_transaction_end(h, t, false));
+    ask[0].what = (enum xs_question)3;
+    assert_false(xs_ask_many(h, XBT_NULL, ask, 1));
+    assert_int_equal(errno, EINVAL);
+    for (int i = 0; i < 2 + ASKS / 3 * 2; i++) {    /* the watch's own, and each node with the one above */
+        char **e = xs_read_watch(h, NULL);
+        assert_non_null(e);
+        free(e);
+    }
+    assert_null(xs_check_watch(h));
+    xs_close(h);
+}
+
 static void daemon_itself(void **state)
 {
     struct xs_handle *h = open_store();
@@ -564,7 +620,7 @@ int main(void)
 #define T(f) { #f " by socket", f, setup, teardown, NULL }, { #f " by device", f, setup, teardown, &w }
     const struct CMUnitTest tests[] = {
         T(nodes), T(watches), T(domains), T(daemon_itself), T(old_names), T(features), T(quotas),
-        T(depth), T(depth_special), T(clones), cmocka_unit_test(places),
+        T(depth), T(depth_special), T(clones), T(asks), cmocka_unit_test(places),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,6 +326,7 @@ struct other {
     size_t len;
     bool bare;                  /* as Xen 4.22's it takes an empty string for a domain or a name, and a wrong one */
     unsigned watches, clones;   /* requests that it has seen */
+    unsigned lives, wrong_ids;  /* the how-manieth request ends it, or is answered as another; 0: none */
     int listener;
     pthread_t thread;
     char path[64];
@@ -351,6 +353,14 @@ static void answer(struct other *o, int fd, const struct xsd_sockmsg *hdr, const
         strings += !body[i];
     o->watches += hdr->type == XS_WATCH;
     o->clones += hdr->type == XS_KR_CLONE;
+    if (o->wrong_ids && !--o->wrong_ids) {
+        put_message(fd, hdr->type, hdr->req_id + 1, "OK", 3);
+        return;
+    }
+    if (o->lives && !--o->lives) {
+        shutdown(fd, SHUT_RDWR);
+        return;
+    }
     if (!hdr->len && !o->feature)
         return; /* oxenstored waits for something to come, for ever */
     if ((hdr->type == XS_GET_FEATURE || hdr->type == XS_GET_QUOTA) && o->bare && hdr->len == 1)
@@ -373,7 +383,11 @@ static void *serve_other(void *arg)
     char body[XENSTORE_PAYLOAD_MAX];
     struct xsd_sockmsg hdr;
     int fd = accept(o->listener, NULL, NULL);
+    sigset_t pipes;
 
+    sigemptyset(&pipes); /* of this thread alone: the library is to raise none */
+    sigaddset(&pipes, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipes, NULL);
     while (get_all(fd, &hdr, sizeof(hdr)) && hdr.len <= sizeof(body) && get_all(fd, body, hdr.len))
         answer(o, fd, &hdr, body);
     close(fd);
@@ -486,6 +500,29 @@ static void test_odd_answers(void **state)
     other_stop(&o, h);
 }
 
+/* A daemon that ends amid many answers, or answers another question: nothing is left of what it has said. */
+static void test_odd_daemon_asked(void **state)
+{
+    for (int how = 0; how < 4; how++) {
+        struct other o;
+        struct xs_handle *h = other_start(&o, NULL, 0);
+        struct xs_ask ask[150];
+
+        if (how & 1)
+            assert_true(xs_watch(h, "/a", "t")); /* with a reader beside */
+        o.lives = how < 2 ? 100 : 0;
+        o.wrong_ids = how < 2 ? 0 : 100;
+        for (int i = 0; i < 150; i++)
+            ask[i] = (struct xs_ask){ .what = XS_ASK_VALUE, .path = "/a" };
+        assert_false(xs_ask_many(h, XBT_NULL, ask, 150));
+        assert_int_equal(errno, how < 2 ? EBADF : EIO);
+        for (int i = 0; i < 150; i++)
+            assert_null(ask[i].reply);
+        assert_null(xs_read(h, XBT_NULL, "/a", NULL));
+        other_stop(&o, h);
+    }
+}
+
 /* Xen 4.22's own. */
 static void test_later_daemon(void **state)
 {
@@ -534,6 +571,7 @@ int main(void)
         T(operations), T(long_directory), T(transaction), T(watches), T(unwatch_filter),
         T(daemon_gone), T(fork), T(threads), T(no_descriptors),
         cmocka_unit_test(test_old_daemon), cmocka_unit_test(test_odd_answers),
+        cmocka_unit_test(test_odd_daemon_asked),
         cmocka_unit_test(test_later_daemon), cmocka_unit_test(test_helpers),
     };
 
