@@ -111,9 +111,11 @@ static void client_fail(struct conn *c, uint32_t error)
     conn_kill(c);
 }
 
+/* Closing alone would leave it in the epoll set where a forked process has it open, too. */
 static void client_free(struct client *cl)
 {
-    close(cl->src.fd); /* out of the epoll set, too */
+    epoll_ctl(cl->src.loop->epoll, EPOLL_CTL_DEL, cl->src.fd, NULL);
+    close(cl->src.fd);
     free(cl);
 }
 

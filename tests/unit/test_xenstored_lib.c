@@ -275,6 +275,26 @@ static void *hammer(void *arg)
     return h;
 }
 
+/* A client that ends while another process has the daemon's side of its socket open is heard of no more. */
+static void test_daemon_forked(void **state)
+{
+    struct world *w = *state;
+    struct xs_handle *other = xs_open(0);
+    int status;
+
+    assert_true(xs_mkdir(other, XBT_NULL, "/forked"));
+    pid_t child = fork();
+    if (!child) {
+        pause();
+        _exit(0);
+    }
+    xs_close(other);
+    for (int i = 0; i < 100; i++)
+        assert_true(xs_write(w->h, XBT_NULL, "/forked/on", "", 0));
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+}
+
 static void test_threads(void **state)
 {
     struct xs_handle *h = ((struct world *)*state)->h;
@@ -569,7 +589,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(operations), T(long_directory), T(transaction), T(watches), T(unwatch_filter),
-        T(daemon_gone), T(fork), T(threads), T(no_descriptors),
+        T(daemon_gone), T(fork), T(daemon_forked), T(threads), T(no_descriptors),
         cmocka_unit_test(test_old_daemon), cmocka_unit_test(test_odd_answers),
         cmocka_unit_test(test_odd_daemon_asked),
         cmocka_unit_test(test_later_daemon), cmocka_unit_test(test_helpers),
