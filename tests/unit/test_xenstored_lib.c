@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -280,14 +281,21 @@ static void test_daemon_forked(void **state)
 {
     struct world *w = *state;
     struct xs_handle *other = xs_open(0);
-    int status;
+    int status, ready[2];
+    char c;
 
     assert_true(xs_mkdir(other, XBT_NULL, "/forked"));
+    assert_int_equal(pipe(ready), 0);
     pid_t child = fork();
     if (!child) {
-        pause();
-        _exit(0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        xs_daemon_destroy_postfork(other); /* has the daemon's side alone */
+        while (write(ready[1], "", 1) == 1)
+            pause();
     }
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
     xs_close(other);
     for (int i = 0; i < 100; i++)
         assert_true(xs_write(w->h, XBT_NULL, "/forked/on", "", 0));
