@@ -96,6 +96,31 @@ def create(host, runs):
             ("xl destroy", "ms", med["destroy"], med["true"])]
 
 
+@bench("xl create -p, xl list and xenstore-ls beside 10 and 500 domains (no peer: the first of the two)")
+def many(host, runs):
+    cfg = dict(kernel=os.path.join(GUESTS, "hello.elf"), ramdisk=None, extra=None, memory=4)
+    rows, first, made = [], {}, 0
+    for count in (10, 500):
+        while made < count:
+            host.ok("xl", "create", "-q", "-p", host.config(name="many%d" % made, **cfg))
+            made += 1
+        one = host.config(name="one-more", **cfg)
+        for what, argv in (("xl create -p", ("xl", "create", "-q", "-p", one)), ("xl list", ("xl", "list")),
+                           ("xenstore-ls", ("xenstore-ls",))):
+            took = []
+            for _ in range(runs):
+                start = time.monotonic()
+                host.ok(*argv)
+                took.append((time.monotonic() - start) * 1000)
+                if "create" in argv:
+                    host.ok("xl", "destroy", "one-more")
+            rows.append(("%s, %d domains" % (what, count), "ms", statistics.median(took), first.get(what)))
+            first.setdefault(what, statistics.median(took))
+    for i in range(made):
+        host.ok("xl", "destroy", "many%d" % i)
+    return rows
+
+
 def memory_of(pid):
     """Private and proportional kB of a process, and the part of it that is guest RAM (memfds)."""
     total = guest = 0

@@ -46,7 +46,8 @@ struct host {
 };
 
 /*
- * Shows fn every domain but domain 0, in order of their numbers, in a few hypercalls for all. 0 or a negative errno: -ENOSYS where it cannot list them; some may have been shown by then.
+ * Shows fn every domain but domain 0, in order of their numbers, in a few hypercalls for all. 0 or a negative errno,
+ * when some may have been shown; -ENOSYS where the host cannot list them.
  */
 int host_each_domain(const struct host *host, void (*fn)(void *arg, uint16_t domid, const struct host_domain *info),
                      void *arg);

@@ -30,7 +30,7 @@ static int check_name_free(struct lx_gc *gc, const char *name)
 
     if (libxl_name_to_domid(gc->ctx, name, &other))
         return 0;
-    LX_LOG(ERROR, "a domain named \"%s\" exists already (domid %u)", name, other);
+    LX_LOG(ERROR, "the name \"%s\" is in use by domain %u", name, other);
     return ERROR_INVAL;
 }
 
