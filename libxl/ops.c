@@ -141,7 +141,7 @@ int libxl_domain_rename(libxl_ctx *ctx, uint32_t domid, const char *old_name, co
     if (!rc)
         rc = lx_check_name(gc, new_name);
     if (!rc && !libxl_name_to_domid(ctx, new_name, &other) && other != domid) {
-        LX_LOG(ERROR, "a domain named \"%s\" exists already (domid %u)", new_name, other);
+        LX_LOG(ERROR, "the name \"%s\" is in use by domain %u", new_name, other);
         rc = ERROR_INVAL;
     }
     if (rc)

@@ -434,7 +434,7 @@ static const struct {
     { ERROR_INVAL, "no CPU pool \"nopool\"" },
     { ERROR_INVAL, "kernel /dev/null: not a regular file" },
     { ERROR_INVAL, "512 KiB of memory" },
-    { ERROR_INVAL, "exists already (domid 0)" },
+    { ERROR_INVAL, "is in use by domain 0" },
     { ERROR_INVAL, "boot/xen-shim: No such file" },
     { ERROR_INVAL, "shim /nonexisting: No such file" },
 };
