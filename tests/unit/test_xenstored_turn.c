@@ -10,17 +10,6 @@
 
 #include "tests/unit/xs_world.h"
 
-/* A request whose reply may come later. */
-static void ask(struct world *w, struct fake_client *c, uint32_t type, uint32_t tx, const char *data, size_t len)
-{
-    char buf[256];
-    struct xsd_sockmsg h = { type, ++w->f.req_id, tx, (uint32_t)len };
-
-    memcpy(buf, &h, sizeof(h));
-    memcpy(buf + sizeof(h), data, len);
-    fake_put(&w->f, c, buf, sizeof(h) + len);
-}
-
 static bool answered(struct world *w, struct fake_client *c, uint32_t type)
 {
     return fake_get(c, &w->m) && w->m.hdr.type == type;
@@ -74,7 +63,7 @@ static void test_disturbers_wait(void **state)
         ok(w, XS_WRITE, 0, N("/turn/b\0" "1"));
         uint32_t t = lose_three_times(w);
         fails(w, XS_READ, t, S("/turn/later/kid"), "ENOENT");
-        ask(w, other, cases[i].type, 0, cases[i].data, cases[i].len);
+        fake_ask(&w->f, other, 0, cases[i].type, 0, cases[i].data, cases[i].len);
         assert_int_equal(fake_get(other, &w->m), !cases[i].waits);
         ok(w, XS_WRITE, t, N("/turn/mine\0m"));
         ok(w, XS_TRANSACTION_END, t, S("T"));
@@ -96,16 +85,16 @@ static void test_end(void **state)
     ok(w, XS_WRITE, 0, N("/turn/a\0" "1"));
     ok(w, XS_WRITE, 0, N("/turn/dir/kid\0" "1"));
     t = lose_three_times(w);
-    ask(w, other, XS_TRANSACTION_START, 0, S(""));
+    fake_ask(&w->f, other, 0, XS_TRANSACTION_START, 0, S(""));
     assert_true(answered(w, other, XS_TRANSACTION_START));
     theirs = (uint32_t)atoi(w->m.body);
-    ask(w, other, XS_WRITE, theirs, N("/turn/a\0theirs"));
+    fake_ask(&w->f, other, 0, XS_WRITE, theirs, N("/turn/a\0theirs"));
     assert_true(answered(w, other, XS_WRITE));
-    ask(w, other, XS_TRANSACTION_END, theirs, S("T"));
+    fake_ask(&w->f, other, 0, XS_TRANSACTION_END, theirs, S("T"));
     assert_false(fake_get(other, &w->m));
     /* What it sends behind that waits too, and a live update takes both along. */
-    ask(w, other, XS_READ, 0, S("/turn/b"));
-    ask(w, third, XS_READ, 0, S("/turn/a"));
+    fake_ask(&w->f, other, 0, XS_READ, 0, S("/turn/b"));
+    fake_ask(&w->f, third, 0, XS_READ, 0, S("/turn/a"));
     assert_true(answered(w, third, XS_READ));
     w->f.now_ms += 49;
     store_tick(&w->f.s);
@@ -122,14 +111,14 @@ static void test_end(void **state)
     ok(w, XS_TRANSACTION_END, t, S("F"));
 
     t = lose_three_times(w);
-    ask(w, other, XS_WRITE, 0, N("/turn/a\0" "7"));
+    fake_ask(&w->f, other, 0, XS_WRITE, 0, N("/turn/a\0" "7"));
     assert_false(fake_get(other, &w->m));
     fake_update(&w->f);
     assert_true(answered(w, other, XS_WRITE));
     fails(w, XS_TRANSACTION_END, t, S("T"), "EAGAIN");
 
     lose_three_times(w);
-    ask(w, other, XS_WRITE, 0, N("/turn/a\0" "8"));
+    fake_ask(&w->f, other, 0, XS_WRITE, 0, N("/turn/a\0" "8"));
     assert_false(fake_get(other, &w->m));
     fake_disconnect(&w->f, w->c);
     assert_true(answered(w, other, XS_WRITE));
@@ -162,11 +151,7 @@ static void test_guests(void **state)
     ok(w, XS_WRITE, 0, N("/turn/dir/kid\0" "1"));
     uint32_t t = lose_three_times(w);
     ok(w, XS_READ, t, S("/local/domain/1/data/b"));
-    struct xsd_sockmsg h = { XS_WRITE, ++w->f.req_id, 0, 9 };
-    char buf[sizeof(h) + 9] = "";
-    memcpy(buf, &h, sizeof(h));
-    memcpy(buf + sizeof(h), "data/b\0" "2", 8);
-    fake_ring_put(&w->f, 1, buf, sizeof(buf));
+    fake_ask(&w->f, NULL, 1, XS_WRITE, 0, S("data/b\0" "2"));
     assert_false(fake_ring_get(&w->f, 1, &w->m));
     ok(w, XS_TRANSACTION_END, t, S("T"));
     assert_true(fake_ring_get(&w->f, 1, &w->m));

@@ -391,8 +391,8 @@ static bool turn_passes(struct fake *f)
     return true;
 }
 
-uint32_t fake_talk(struct fake *f, struct fake_client *c, uint16_t domid, uint32_t type,
-                   uint32_t tx, const void *data, size_t len, struct fake_msg *reply)
+void fake_ask(struct fake *f, struct fake_client *c, uint16_t domid, uint32_t type, uint32_t tx, const void *data,
+              size_t len)
 {
     char buf[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
     struct xsd_sockmsg hdr = { type, ++f->req_id, tx, (uint32_t)len };
@@ -403,6 +403,12 @@ uint32_t fake_talk(struct fake *f, struct fake_client *c, uint16_t domid, uint32
         fake_put(f, c, buf, sizeof(hdr) + len);
     else
         fake_ring_put(f, domid, buf, sizeof(hdr) + len);
+}
+
+uint32_t fake_talk(struct fake *f, struct fake_client *c, uint16_t domid, uint32_t type,
+                   uint32_t tx, const void *data, size_t len, struct fake_msg *reply)
+{
+    fake_ask(f, c, domid, type, tx, data, len);
     do {
         while (c ? fake_get(c, reply) : fake_ring_get(f, domid, reply))
             if (reply->hdr.type != XS_WATCH_EVENT)

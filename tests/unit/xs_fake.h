@@ -76,6 +76,10 @@ size_t fake_ring_put(struct fake *f, uint16_t domid, const void *data, size_t le
 bool fake_ring_get(struct fake *f, uint16_t domid, struct fake_msg *m);
 void fake_ring_kick(struct fake *f, uint16_t domid);
 
+/* A request from a client (c) or, with c NULL, from a guest, whose reply may come later. */
+void fake_ask(struct fake *f, struct fake_client *c, uint16_t domid, uint32_t type, uint32_t tx, const void *data,
+              size_t len);
+
 /*
  * A request and its reply from a client (c) or, with c NULL, from a guest. Watch events that come
  * before the reply are dropped. Returns the reply's type.
