@@ -31,10 +31,9 @@ class Daemon:
 
     def __init__(self, host, argv, env, socket=None, program=None):
         self.host, self.argv, self.env, self.program = host, argv, env, program
-        self.cpus = os.sched_getaffinity(0)
         self.socket = socket or host.path("xenstored", "socket")
 
-    def start(self):
+    def start(self, cpus=None):
         try:
             os.unlink(self.socket)
         except FileNotFoundError:
@@ -42,7 +41,7 @@ class Daemon:
         begin = time.monotonic()
         log = open(os.path.join(self.host.dir, "store.log"), "ab")
         self.proc = subprocess.Popen(self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                     preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
+                                     preexec_fn=lambda: os.sched_setaffinity(0, cpus or os.sched_getaffinity(0)))
         log.close()
         while not self.answers():
             if self.proc.poll() is not None or time.monotonic() - begin > 20:
@@ -112,38 +111,32 @@ class Figures:
               file=sys.stderr)
         self.rows.append(("%s | %s" % (what, name), unit, ours, peer))
 
-    def compare(self, ours, peer, name, *args, suffix=""):
-        for d in (ours, peer):
-            d.start()
+    @staticmethod
+    def measure(daemons, args, one_core=False):
+        """What the client says of fresh daemons: (what, unit, a value for each). one_core: all are bound to one."""
+        cpus = os.sched_getaffinity(0)
+        cpus = {sorted(cpus)[ONE_CORE]} if one_core else cpus
+        for d in daemons:
+            d.start(cpus)
         try:
-            out = subprocess.run([CLIENT, *args, ours.socket, peer.socket], stdout=subprocess.PIPE, text=True, check=True,
-                                 env=dict(os.environ, BENCH_PIDS="%d,%d" % (ours.proc.pid, peer.proc.pid)), timeout=900,
-                                 preexec_fn=lambda: os.sched_setaffinity(0, ours.cpus)).stdout
+            out = subprocess.run([CLIENT, *args, *(d.socket for d in daemons)], stdout=subprocess.PIPE, text=True, check=True,
+                                 env=dict(os.environ, BENCH_PIDS=",".join(str(d.proc.pid) for d in daemons)), timeout=900,
+                                 preexec_fn=lambda: os.sched_setaffinity(0, cpus)).stdout
         finally:
-            for d in (ours, peer):
+            for d in daemons:
                 d.stop()
-        for what, unit, a, b in re.findall(r"(?m)^(\S+) (\S+) (\S+) (\S+)$", out):
-            self.add(what.replace("_", " ") + suffix, unit, float(a), float(b), name)
+        for line in out.splitlines():
+            what, unit, *values = line.split()
+            yield what.replace("_", " ") + (", one core" if one_core else ""), unit, [float(v) for v in values]
 
-    def one_core(self, ours, peer, name):
-        for d in (ours, peer):
-            d.cpus = {sorted(d.cpus)[ONE_CORE]}
-        self.compare(ours, peer, name, "wire", suffix=", one core")
-        for d in (ours, peer):
-            d.cpus = os.sched_getaffinity(0)
+    def compare(self, ours, peer, name, *args, one_core=False):
+        for what, unit, (a, b) in self.measure((ours, peer), args, one_core):
+            self.add(what, unit, a, b, name)
 
     def ours_alone(self, ours, *args):
         """On one core: across them, how soon an idle one wakes says more than the store does."""
-        ours.cpus = {sorted(ours.cpus)[ONE_CORE]}
-        ours.start()
-        try:
-            out = subprocess.run([CLIENT, *args, ours.socket], stdout=subprocess.PIPE, text=True, check=True, timeout=900,
-                                 preexec_fn=lambda: os.sched_setaffinity(0, ours.cpus)).stdout
-        finally:
-            ours.stop()
-            ours.cpus = os.sched_getaffinity(0)
-        for what, unit, v in re.findall(r"(?m)^(\S+) (\S+) (\S+)$", out):
-            self.rows.append((what.replace("_", " ") + ", one core", unit, float(v), None))
+        for what, unit, (v,) in self.measure((ours,), args, one_core=True):
+            self.rows.append((what, unit, v, None))
 
 
 def alone(d, nodes):
@@ -169,7 +162,7 @@ def beside(figures, ours, peer, name):
     figures.add("start to first answer", "ms", statistics.median(s[0] for s in start),
                 statistics.median(s[2] for s in start), name)
     figures.compare(ours, peer, name, "small")
-    figures.one_core(ours, peer, name)
+    figures.compare(ours, peer, name, "wire", one_core=True)
     for n in DOMAINS:
         figures.compare(ours, peer, name, "domains", str(n))
     (our_size, our_pause), (size, wait) = alone(ours, NODES), alone(peer, NODES)
